@@ -1,0 +1,163 @@
+"""The shell around what Hydra configures: composes, runs, and turns mistakes into one clear error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from dogbreed.errors import ConfigError, DogbreedError, OutputError, did_you_mean
+
+CONFIG = "pkg://dogbreed.conf"
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    """Run `task` on the composed config; exit with 1 and one clear error where the user made a mistake."""
+    _register_resolvers()
+
+    def guarded(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except DogbreedError as error:
+            # In a sweep the error goes to the sweeper; a single run ends here, without Hydra's own words.
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            fail(error)
+
+    guarded.__doc__ = task.__doc__
+    previous = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's documented way to let exceptions through to us
+    try:
+        _check_grammar(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
+    except DogbreedError as error:
+        fail(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(_explain(error, config_name))
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        fail(_disk_error(error))
+    finally:
+        if previous is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def build(config: DictConfig, key: str, **arguments: Any) -> Any:
+    """What the section `key` of the config describes, or None where it names no `_target_`.
+
+    Raises:
+        ConfigError: it cannot be made so.
+    """
+    section = OmegaConf.select(config, key)
+    if section is None or "_target_" not in section:
+        return None
+    try:
+        return instantiate(section, **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, DogbreedError):
+            raise cause from None
+        raise ConfigError(
+            got=f"{key} cannot be made: {cause or error}",
+            allowed=f"settings that {section['_target_']} takes",
+            hint=f"look at the section: python -m dogbreed.train --cfg job --package {key}",
+        ) from error
+
+
+def fail(error: DogbreedError) -> None:
+    """Say what is wrong on stderr, and exit with 1."""
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _register_resolvers() -> None:
+    from dogbreed.models.metrics import direction
+
+    OmegaConf.register_new_resolver("direction", direction, replace=True)
+
+
+def _check_grammar(arguments: Sequence[str]) -> None:
+    """Parse the overrides before Hydra does, to say how an unusual value is quoted."""
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            continue
+        try:
+            OverridesParser.create().parse_override(argument)
+        except OverrideParseException as error:
+            key, value = argument.split("=", 1)
+            quoted = value.replace("'", "\\'")
+            raise ConfigError(
+                got=f"the override {argument}",
+                allowed="key=value, with quotes around a value that holds = or other marks of Hydra's grammar",
+                hint=f"""quote the value, and the whole for the shell: "{key}='{quoted}'" """.rstrip(),
+            ) from error
+
+
+def _explain(error: Exception, config_name: str) -> ConfigError:
+    text = str(error)
+    missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
+    option = re.search(r"(?:Could not find|Could not load) '([^']+?)'?\n+Available options in '([^']+)':\s+(.*)", text, re.S)
+    if isinstance(error, MissingMandatoryValue):
+        key = text.split(":")[-1].strip().splitlines()[0]
+        return ConfigError(f"{key} is not set", "a value for it", f"add {key}=VALUE")
+    if option:
+        wanted, group, listed = option.groups()
+        names = listed.split()
+        chosen = wanted.rsplit("/", 1)[-1]
+        return ConfigError(
+            f"{group}={chosen}, which does not exist{did_you_mean(chosen, names)}", " ".join(names), f"set {group}"
+        )
+    if missing:
+        key = missing[1].split("@")[0]
+        known = list(_known_keys(config_name))
+        return ConfigError(
+            f"there is no {key} in the config{_suggest(key, known)}",
+            "the keys that --cfg job prints",
+            f"correct the key, or add a new one: +{key}=VALUE",
+        )
+    return ConfigError(text.strip().splitlines()[0], "what --cfg job prints", "correct the override")
+
+
+def _known_keys(config_name: str) -> Iterator[str]:
+    """Every key of the config without overrides, and every group."""
+    with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+        config = hydra.compose(config_name)
+    yield from _keys(OmegaConf.to_container(config, resolve=False), "")
+
+
+def _keys(node: Any, prefix: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def _suggest(key: str, known: Sequence[str]) -> str:
+    """Near names; failing those, the places where a key of this name exists, for someone who forgot the section."""
+    leaf = key.rsplit(".", 1)[-1]
+    elsewhere = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
+    return did_you_mean(key, known) or (f" (did you mean {', '.join(elsewhere[:3])}?)" if elsewhere else "")
+
+
+def _disk_error(error: OSError) -> DogbreedError:
+    where = error.filename or "the run's directory"
+    return OutputError(
+        got=f"{where} cannot be written: {error.strerror}",
+        allowed="a folder that can be written, with room on its disk",
+        hint="free some space or choose another place: hydra.run.dir=FOLDER",
+    )

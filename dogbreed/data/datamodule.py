@@ -1,0 +1,195 @@
+"""BreedDataModule: any folder of class folders, as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+
+from dogbreed.data.dataset import Batch, PictureDataset
+from dogbreed.data.folder import (
+    SPLITS,
+    Skipped,
+    Split,
+    find_split,
+    list_class_names,
+    require_split,
+    scan_split,
+    split_off,
+)
+from dogbreed.data.loading import GlobalBatches, PictureLoader, default_workers
+from dogbreed.data.transforms import Augmentation, TransformSpec
+from dogbreed.errors import ConfigError, DataError
+
+
+class BreedDataModule(pl.LightningDataModule):
+    """Photographs in `root/{train,valid or val,test}/CLASS/`, read as uint8 batches.
+
+    Args:
+        root: the data set's folder.
+        transform: the preprocessing of the backbone's weights (`backbone.transform`); it may be set later, since
+            the folders can be checked without it.
+        batch_size: pictures in a batch, over all processes together.
+        augmentation: draws another view of each training picture every epoch; None for the clean view.
+        val_fraction: share of train to use where `root` has no validation split; None makes that an error.
+        test_fraction: the same for test.
+        on_error: "raise" stops at a picture that cannot be decoded, "skip" leaves it out and lists it.
+        num_workers: loader processes; None for what suits this machine.
+        seed: of the order, the views and the fractions split off.
+        class_names: the classes in their fixed order; None to take the sorted folder names of train.
+        test_split: what `trainer.test` reads: "test", or another split to look into.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: TransformSpec | None = None,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        val_fraction: float | None = None,
+        test_fraction: float | None = None,
+        on_error: str = "raise",
+        num_workers: int | None = None,
+        seed: int = 0,
+        class_names: Sequence[str] | None = None,
+        test_split: str = "test",
+    ) -> None:
+        super().__init__()
+        _check("data.batch_size", batch_size, isinstance(batch_size, int) and batch_size >= 1, "a whole number >= 1")
+        _check("data.on_error", on_error, on_error in ("raise", "skip"), "raise or skip")
+        _check("split", test_split, test_split in SPLITS, "train, val or test")
+        workers_ok = num_workers is None or (isinstance(num_workers, int) and num_workers >= 0)
+        _check("data.num_workers", num_workers, workers_ok, "a whole number >= 0, or null for what suits the machine")
+        self.root = Path(root)
+        self.transform = transform
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.on_error = on_error
+        self.num_workers = num_workers
+        self.seed = seed
+        self.test_split = test_split
+        self._fractions = {"val": val_fraction, "test": test_fraction}
+        self._class_names = tuple(class_names) if class_names is not None else None
+        self._splits: dict[str, Split] = {}
+        self._unreadable: dict[str, str] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in their one order."""
+        if self._class_names is None:
+            self._class_names = list_class_names(require_split(self.root, "train"))
+        return self._class_names
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What was left out so far: while scanning, and (on_error="skip") while decoding."""
+        found = {entry.path: entry for split in self._splits.values() for entry in split.skipped}
+        for path, reason in self._unreadable.items():
+            found[path] = Skipped(_split_of(path, self._splits), path, f"unreadable: {reason}")
+        return sorted(found.values(), key=lambda entry: entry.path)
+
+    def split(self, name: str) -> Split:
+        """The pictures of "train", "val" or "test", scanned once.
+
+        Raises:
+            DataError: the split is missing and no fraction says to split it off, or it cannot be used.
+        """
+        if name not in self._splits:
+            self._scan(name)
+        return self._splits[name]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Scan the folders that the stage reads; what is wrong with them is said now."""
+        for name in {"fit": ("train", "val"), "validate": ("val",), "test": (self.test_split,)}.get(stage or "", SPLITS):
+            self.split(name)
+
+    def train_dataloader(self) -> PictureLoader:
+        """Shuffled by (seed, epoch), augmented if asked for."""
+        return self.loader("train", train=True)
+
+    def val_dataloader(self) -> PictureLoader:
+        """Clean views in the split's own order."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> PictureLoader:
+        """Clean views of `test_split`."""
+        return self.loader(self.test_split)
+
+    def loader(self, name: str, *, train: bool = False) -> PictureLoader:
+        """Batches of a split: as training reads them, or clean and in order."""
+        split, trainer = self.split(name), self.trainer
+        if self.transform is None:
+            raise ConfigError("no transform", "the one of the backbone", "datamodule.transform = backbone.transform")
+        dataset = PictureDataset(split, self.transform, self.augmentation if train else None, self.seed)
+        batches = GlobalBatches(
+            len(split),
+            self.batch_size,
+            shuffle=train,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        # Lightning makes the first iterator of a resumed fit before it calls set_epoch.
+        batches.set_epoch(trainer.current_epoch if trainer and train else 0)
+        workers = self.num_workers
+        if workers is None:
+            workers = default_workers(trainer.num_devices if trainer else 1)
+        return PictureLoader(dataset, batches, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """The batch, once its unreadable pictures have been dealt with as `on_error` says."""
+        for path, reason in batch.unreadable:
+            if self.on_error == "raise":
+                raise DataError(
+                    got=reason,
+                    allowed="pictures that can be decoded",
+                    hint="replace or remove it, or leave such files out and list them: data.on_error=skip",
+                )
+            self._unreadable[path] = reason
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Let every process know what each of them could not decode."""
+        if dist.is_available() and dist.is_initialized():
+            everywhere: list[dict[str, str]] = [{} for _ in range(dist.get_world_size())]
+            dist.all_gather_object(everywhere, self._unreadable)
+            self._unreadable = {path: reason for found in everywhere for path, reason in found.items()}
+
+    def _scan(self, name: str) -> None:
+        folder = find_split(self.root, name)
+        if folder is not None:
+            self._splits[name] = scan_split(name, folder, self.class_names)
+        elif self._fractions.get(name) is None:
+            require_split(self.root, name)
+        # What is split off comes out of train, so train is only known once both are.
+        if name == "train":
+            self._splits["train"] = self._split_off_missing(self._splits["train"])
+        elif folder is None:
+            self.split("train")
+
+    def _split_off_missing(self, train: Split) -> Split:
+        rest, whole = train, len(train)
+        for name in ("val", "test"):
+            fraction = self._fractions[name]
+            if fraction is not None and find_split(self.root, name) is None:
+                # A fraction is a share of the whole, whichever is split off first.
+                rest, self._splits[name] = split_off(rest, name, fraction * whole / len(rest), self.seed)
+        return rest
+
+
+def _check(key: str, value: object, ok: bool, allowed: str) -> None:
+    if not ok or isinstance(value, bool):
+        raise ConfigError(f"{key}={value!r}", allowed, f"set {key} to {allowed}")
+
+
+def _split_of(path: str, splits: dict[str, Split]) -> str:
+    return next((split.name for split in splits.values() if path in split.paths), "")

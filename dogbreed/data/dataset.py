@@ -1,0 +1,101 @@
+"""Pictures by index, and the batches made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dogbreed.data.folder import Split
+from dogbreed.data.images import decode_image
+from dogbreed.data.transforms import Augmentation, TransformSpec
+from dogbreed.errors import ImageError
+from dogbreed.seeding import derive_seed
+
+Key = tuple[int, int]  # (epoch, index): the augmented view of a picture depends on both, and on the seed
+
+
+class Unreadable(NamedTuple):
+    """A picture that could not be decoded."""
+
+    path: str
+    reason: str
+
+
+class Sample(NamedTuple):
+    """One picture: uint8 (3, S, S), or why it could not be decoded."""
+
+    image: Tensor | None
+    target: int
+    index: int
+    unreadable: Unreadable | None
+
+
+class Batch(NamedTuple):
+    """What the model sees.
+
+    Attributes:
+        images: uint8 (B, 3, S, S).
+        targets: int64 (B,), class indices.
+        indices: int64 (B,), positions in the split.
+        unreadable: the pictures of this batch that could not be decoded; they are in none of the above.
+    """
+
+    images: Tensor
+    targets: Tensor
+    indices: Tensor
+    unreadable: list[Unreadable]
+
+
+class PictureDataset(Dataset[Sample]):
+    """The pictures of a split as uint8 tensors of the size that the backbone reads.
+
+    A key is an index, or (epoch, index) where an augmentation draws a new view each epoch; a view's chance
+    comes from (seed, epoch, index) alone, never from the batch size or the worker.
+    """
+
+    def __init__(
+        self, split: Split, spec: TransformSpec, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        # One array each instead of a list of objects: forked workers would copy a million reference counts.
+        self._paths = np.array([os.fsencode(path) for path in split.paths])
+        self._targets = np.array(split.targets, dtype=np.int64)
+        self.spec = spec
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, key: int | Key) -> Sample:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        path, target = os.fsdecode(self._paths[index]), int(self._targets[index])
+        try:
+            return Sample(self._view(decode_image(path), epoch, index), target, index, None)
+        except ImageError as error:
+            # Raised in a worker, the error would lose its parts on the way; the DataModule decides.
+            return Sample(None, target, index, Unreadable(path, error.got))
+
+    def _view(self, image: Tensor, epoch: int, index: int) -> Tensor:
+        if self.augmentation is None:
+            return self.spec.clean_view(image)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, "view", epoch, index))
+            return self.augmentation(image, self.spec)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """The batch of those samples that could be decoded; it may be empty."""
+    good = [sample for sample in samples if sample.image is not None]
+    images = [sample.image for sample in good if sample.image is not None]
+    return Batch(
+        images=torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8),
+        targets=torch.tensor([sample.target for sample in good], dtype=torch.int64),
+        indices=torch.tensor([sample.index for sample in good], dtype=torch.int64),
+        unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
+    )

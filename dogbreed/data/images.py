@@ -1,0 +1,92 @@
+"""From a file or its bytes to the right RGB pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from dogbreed.errors import ImageError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+# A picture is decoded whole, at 3 bytes a pixel; 100 megapixels (300 MB) is more than any camera phone
+# makes, and little enough for every worker of a small machine.
+MAX_PIXELS = 100_000_000
+
+_WHITE = (255, 255, 255, 255)
+
+
+def decode_image(source: bytes | str | os.PathLike[str] | Image.Image) -> Tensor:
+    """The picture as a uint8 RGB tensor of shape (3, H, W), upright.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits, CMYK and
+    palettes are converted, and of an animation the first frame is taken.
+
+    Args:
+        source: a file's content, a file's path, or an opened picture.
+
+    Raises:
+        ImageError: the picture is empty, truncated, no picture at all, or larger than `MAX_PIXELS`.
+    """
+    name = "the picture" if isinstance(source, bytes | Image.Image) else os.fspath(source)
+    try:
+        if isinstance(source, Image.Image):
+            return _to_tensor(_to_rgb(source, name))
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        with warnings.catch_warnings():
+            # The size is checked below, against our own limit and with our own message.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return _to_tensor(_to_rgb(image, name))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(f"{name}: {error}") from error
+    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
+        reason = str(error).replace(repr(source), "this") if isinstance(source, bytes) else str(error)
+        raise ImageError(
+            got=f"{name} cannot be read: {_first_line(reason)}",
+            allowed=f"a whole picture ({', '.join(sorted(EXTENSIONS))})",
+            hint="replace or remove it; in a data set, data.on_error=skip leaves such files out and lists them",
+        ) from error
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(f"{name} has {width} x {height} pixels")
+    image.load()  # raises on a truncated file, before anything is made of its first half
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it at 255
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    # Height, width, channel in memory, seen as (3, H, W): the layout in which torchvision resizes uint8 fast.
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _too_large(got: str) -> ImageError:
+    return ImageError(
+        got=got,
+        allowed=f"at most {MAX_PIXELS // 1_000_000} megapixels",
+        hint="scale it down first: the backbone reads a few hundred pixels a side",
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "unknown format"

@@ -1,0 +1,69 @@
+"""The errors that a user meets: what was got, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DogbreedError(Exception):
+    """A mistake that the user can mend; never a defect of the library.
+
+    Args:
+        got: what was found, with the path, key or value that shows it.
+        allowed: what would have been right.
+        hint: what to do next, as a command or a setting where there is one.
+    """
+
+    def __init__(self, got: str, allowed: str, hint: str) -> None:
+        super().__init__(got, allowed, hint)
+        self.got = got
+        self.allowed = allowed
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.got}\n  allowed: {self.allowed}\n  what to do: {self.hint}"
+
+
+class ConfigError(DogbreedError):
+    """A setting, an override or an argument that cannot work."""
+
+
+class DataError(DogbreedError):
+    """A data set directory that cannot be used."""
+
+
+class ImageError(DogbreedError):
+    """A picture that cannot be decoded, or must not be."""
+
+
+class WeightsError(DogbreedError):
+    """Weights that are missing or do not fit the backbone."""
+
+
+class ArtifactError(DogbreedError):
+    """An artifact directory that is missing, damaged or of another version."""
+
+
+class CheckpointError(DogbreedError):
+    """A checkpoint that is missing, damaged or belongs to another run."""
+
+
+class FrozenError(DogbreedError):
+    """A parameter or buffer of a frozen backbone has changed."""
+
+
+class OutputError(DogbreedError):
+    """A file or directory that cannot be written."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
+    """A suggestion of the known names nearest to `name`, or the empty string.
+
+    >>> did_you_mean("resnet81", ["resnet18", "resnet50", "vgg11"])
+    ' (did you mean resnet18, resnet50?)'
+    >>> did_you_mean("zebra", ["resnet18"])
+    ''
+    """
+    near = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.6)
+    return f" (did you mean {', '.join(near)}?)" if near else ""

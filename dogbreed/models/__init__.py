@@ -1,0 +1,1 @@
+"""Backbones, heads, metrics, and the classifier that joins them."""

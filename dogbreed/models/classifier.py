@@ -1,0 +1,156 @@
+"""BreedClassifier: a frozen backbone, a head, a loss and metrics, trained and tested alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from dogbreed.data.dataset import Batch
+from dogbreed.errors import CheckpointError, ConfigError
+from dogbreed.models.backbones import Backbone
+from dogbreed.models.heads import Head, initialise
+from dogbreed.models.metrics import loss_weight, make_metrics
+from dogbreed.seeding import derive_seed
+
+MakeOptimizer = Callable[..., Optimizer]
+MakeScheduler = Callable[..., Any]
+
+
+class BreedClassifier(pl.LightningModule):
+    """Trains `head` on the features of a frozen `backbone`.
+
+    Checkpoints hold the head, the optimiser and where the run stands; the backbone, which does not change,
+    is only recognised again by a fingerprint.
+
+    Args:
+        backbone: uint8 (B, 3, S, S) -> (B, D).
+        head: (B, D) -> (B, C); its weights are drawn anew from `seed`.
+        class_names: the classes in their fixed order, length C.
+        optimizer: makes an optimiser of the head's parameters; needed for training only.
+        scheduler: makes a learning-rate schedule, stepped after each optimiser step, from the optimiser
+            and `total_steps`; None keeps the rate.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+        class_weights: the weight of each class in the loss, length C; None for equal weights.
+        seed: of the head's initial weights and of every training step's chance (dropout).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Head,
+        class_names: Sequence[str],
+        *,
+        optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if len(class_names) != head.num_classes:
+            raise ConfigError(
+                f"{len(class_names)} class names for a head of {head.num_classes} outputs",
+                "one name for each output",
+                "make the head with num_classes=len(class_names)",
+            )
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"label_smoothing={label_smoothing}", "in [0, 1)", "set label_smoothing")
+        self.backbone = backbone
+        self.head = initialise(head, derive_seed(seed, "head"))
+        self.class_names = tuple(class_names)
+        self.seed = seed
+        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self._configure_losses(label_smoothing, class_weights)
+        self._configure_metrics(head.num_classes)
+
+    def _configure_losses(self, label_smoothing: float, class_weights: Tensor | None) -> None:
+        self.loss = nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+
+    def _configure_metrics(self, num_classes: int) -> None:
+        self.metrics = nn.ModuleDict({f"{split}_": make_metrics(num_classes, split) for split in ("train", "val", "test")})
+        self.confusion = MulticlassConfusionMatrix(num_classes)
+
+    def configure_optimizers(self) -> Any:
+        """The head's optimiser, with its schedule if there is one."""
+        if self._make_optimizer is None:
+            raise ConfigError("no optimizer", "one is needed for training", "BreedClassifier(..., optimizer=partial(SGD, lr=...))")
+        optimizer = self._make_optimizer(self.head.parameters())
+        if self._make_scheduler is None:
+            return optimizer
+        scheduler = self._make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, C) of uint8 pictures (B, 3, S, S)."""
+        logits: Tensor = self.head(self.backbone(images))
+        return logits
+
+    def _step(self, batch: Batch, split: str) -> Tensor:
+        logits = self(batch.images)
+        if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn, nothing to count
+            return logits.sum()
+        loss: Tensor = self.loss(logits, batch.targets)
+        metrics = self.metrics[f"{split}_"]
+        metrics.update(preds=logits, target=batch.targets, loss=loss, weight=loss_weight(self.loss, batch.targets))
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        if split == "test":
+            self.confusion.update(logits, batch.targets)
+        return loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The batch's mean loss, scalar."""
+        # Every step's chance comes from the seed and the step, so that a resumed run repeats it.
+        torch.manual_seed(derive_seed(self.seed, "step", self.trainer.current_epoch, batch_idx, self.global_rank))
+        loss = self._step(batch, "train")
+        self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, logger=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts the batch in val/*."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts the batch in test/* and in the confusion matrix."""
+        self._step(batch, "test")
+
+    def on_test_start(self) -> None:
+        """Forget the confusions of an earlier test."""
+        self.confusion.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the backbone out, but for its fingerprint."""
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("head.")}
+        checkpoint["backbone"] = self.backbone.fingerprint()
+        checkpoint["class_names"] = list(self.class_names)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the checkpoint belongs to this backbone and these classes, and put the backbone back.
+
+        Raises:
+            CheckpointError: it does not.
+        """
+        for what, ours in (("class_names", list(self.class_names)), ("backbone", self.backbone.fingerprint())):
+            if checkpoint.get(what) != ours:
+                raise CheckpointError(
+                    f"a checkpoint of another run: its {what.replace('_', ' ')} differ from this one's",
+                    "a checkpoint of the same backbone, weights and classes",
+                    "resume with the overrides of that run, or start a new one",
+                )
+        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("head.")}
+        checkpoint["state_dict"] = {**rest, **checkpoint["state_dict"]}
+
+
+def balanced_weights(counts: Sequence[int]) -> Tensor:
+    """Class weights, length C, with which every class has the same share in the loss; one on average over pictures.
+
+    >>> balanced_weights([10, 30])
+    tensor([2.0000, 0.6667])
+    """
+    pictures = torch.tensor(counts, dtype=torch.float32)
+    return pictures.sum() / (len(counts) * pictures.clamp(min=1))

@@ -1,0 +1,99 @@
+"""What is trained: features (B, D) -> logits (B, C)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dogbreed.errors import ConfigError
+
+
+class Head(nn.Module):
+    """A classifier of features. A new kind is a subclass with a `kind` of its own.
+
+    Attributes:
+        kind: its name in an artifact.
+        num_features: D.
+        num_classes: C.
+    """
+
+    kind: ClassVar[str]
+    num_features: int
+    num_classes: int
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make a head of the same shape, as plain values."""
+        return {"num_features": self.num_features, "num_classes": self.num_classes}
+
+
+class LinearHead(Head):
+    """One linear layer: D*C + C trainable parameters."""
+
+    kind = "linear"
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.num_features, self.num_classes = num_features, num_classes
+        self.linear = nn.Linear(num_features, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, C)."""
+        logits: Tensor = self.linear(features)
+        return logits
+
+
+class MLPHead(Head):
+    """Two linear layers with a ReLU and dropout between them.
+
+    Args:
+        num_features: D.
+        num_classes: C.
+        hidden: width between the layers.
+        dropout: share of the hidden units left out of a training step, in [0, 1).
+    """
+
+    kind = "mlp"
+
+    def __init__(self, num_features: int, num_classes: int, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        if hidden < 1 or not 0 <= dropout < 1:
+            raise ConfigError(
+                f"hidden={hidden}, dropout={dropout}", "hidden >= 1, dropout in [0, 1)", "set head.hidden, head.dropout"
+            )
+        self.num_features, self.num_classes, self.hidden, self.dropout = num_features, num_classes, hidden, dropout
+        self.layers = nn.Sequential(
+            nn.Linear(num_features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, num_classes)
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make a head of the same shape, as plain values."""
+        return {**super().settings(), "hidden": self.hidden, "dropout": self.dropout}
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, C)."""
+        logits: Tensor = self.layers(features)
+        return logits
+
+
+def make_head(kind: str, settings: dict[str, Any]) -> Head:
+    """The head that an artifact describes; only the kinds of this module can be named.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    kinds = {cls.kind: cls for cls in (LinearHead, MLPHead)}
+    if kind not in kinds:
+        raise ConfigError(f"a head of kind {kind!r}", ", ".join(kinds), "use a release that knows this kind")
+    return kinds[kind](**settings)
+
+
+def initialise(head: nn.Module, seed: int) -> nn.Module:
+    """`head` with its initial weights drawn from `seed` alone, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in head.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+    return head

@@ -1,0 +1,79 @@
+"""What is measured, its names and directions, declared once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from dogbreed.errors import ConfigError, did_you_mean
+
+#: Every metric and whether less or more of it is better.
+DIRECTIONS = {"loss": "min", "acc": "max", "acc_top5": "max", "f1_macro": "max"}
+
+
+def direction(key: str) -> str:
+    """Whether a metric such as "val/acc" is to be at its "min" or "max".
+
+    >>> direction("val/acc")
+    'max'
+
+    Raises:
+        ConfigError: it is no metric on val; nothing is chosen on train or test.
+    """
+    known = {f"val/{name}": mode for name, mode in DIRECTIONS.items()}
+    if key not in known:
+        raise ConfigError(f"monitor={key}{did_you_mean(key, known)}", ", ".join(known), "set monitor to one of them")
+    return known[key]
+
+
+class MeanLoss(Metric):
+    """The loss of a whole split, as if it had been one batch.
+
+    The batches' losses are kept and averaged in float64 at the end: the same to 1e-6 whatever the batch
+    size, also on devices without float64.
+    """
+
+    higher_is_better = False
+    full_state_update = False
+    losses: list[Tensor]
+    weights: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("losses", default=[], dist_reduce_fx="cat")
+        self.add_state("weights", default=[], dist_reduce_fx="cat")
+
+    def update(self, loss: Tensor, weight: Tensor) -> None:
+        """Add a batch: its mean loss, scalar, and the weight of its pictures, scalar."""
+        self.losses.append(loss.detach().float().reshape(1))
+        self.weights.append(weight.detach().float().reshape(1))
+
+    def compute(self) -> Tensor:
+        """The weighted mean, scalar; NaN where there was no picture."""
+        losses, weights = (torch.cat(list(state)) if len(state) else torch.zeros(0) for state in (self.losses, self.weights))
+        losses, weights = losses.cpu().double(), weights.cpu().double()
+        return ((losses * weights).sum() / weights.sum()).float()
+
+
+def make_metrics(num_classes: int, split: str) -> MetricCollection:
+    """The metrics of a split, per picture: {split}/loss, /acc, /acc_top5, /f1_macro; train has the first two.
+
+    Update it with preds (B, C) logits, target (B,) class indices, loss and weight (scalars).
+    """
+    metrics: dict[str, Metric] = {"loss": MeanLoss(), "acc": MulticlassAccuracy(num_classes, average="micro")}
+    if split != "train":
+        metrics["acc_top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=min(5, num_classes))
+        metrics["f1_macro"] = MulticlassF1Score(num_classes, average="macro")
+    # No compute groups: they are guessed from the states after one batch, and top-5 was taken for F1 (measured).
+    return MetricCollection(metrics, prefix=f"{split}/", compute_groups=False)
+
+
+def loss_weight(loss: nn.CrossEntropyLoss, targets: Tensor) -> Tensor:
+    """The weight of a batch's mean loss: its pictures, each counted by its class weight; scalar."""
+    if loss.weight is None:
+        return torch.tensor(float(len(targets)), device=targets.device)
+    return loss.weight[targets].sum()

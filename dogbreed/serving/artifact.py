@@ -1,0 +1,170 @@
+"""The artifact: one directory that says all there is to know about a trained classifier.
+
+artifact.json   versions, backbone, head, transform, class names, metrics, data counts, checksum of the weights
+weights.safetensors   backbone.* and head.*
+README.md       the same for people: a model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load, save
+from torch import Tensor
+
+from dogbreed.data.transforms import TransformSpec
+from dogbreed.errors import ArtifactError, DogbreedError
+from dogbreed.files import new_folder, write_json, write_text
+from dogbreed.models.backbones import Backbone, make_backbone
+from dogbreed.models.heads import Head, make_head
+from dogbreed.serving.card import model_card
+from dogbreed.serving.names import readable
+
+FORMAT = 1
+_JSON, _WEIGHTS, _CARD = "artifact.json", "weights.safetensors", "README.md"
+_PACKAGES = ("torch", "torchvision", "timm", "pillow", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained classifier as it was loaded.
+
+    Attributes:
+        backbone: frozen, with its weights and transform.
+        head: with its trained weights.
+        class_names: length C, in the order of the logits.
+        about: everything in artifact.json.
+    """
+
+    backbone: Backbone
+    head: Head
+    class_names: tuple[str, ...]
+    about: dict[str, Any]
+
+    @property
+    def breeds(self) -> tuple[str, ...]:
+        """The class names as people write them, length C."""
+        return tuple(readable(name) for name in self.class_names)
+
+
+def save_artifact(
+    directory: str | Path,
+    backbone: Backbone,
+    head: Head,
+    class_names: Sequence[str],
+    *,
+    metrics: Mapping[str, float] | None = None,
+    counts: Mapping[str, int] | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write an artifact, whole or not at all; one that was there is replaced.
+
+    Args:
+        directory: where.
+        backbone: the frozen backbone.
+        head: the trained head.
+        class_names: the classes in the order of the logits.
+        metrics: such as {"test/acc": 0.83}, for the card.
+        counts: pictures of each split, for the card.
+        notes: sentences that a user of the artifact should know.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    directory = Path(directory)
+    tensors = {f"backbone.{k}": v for k, v in backbone.network.state_dict().items()}
+    tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
+    weights = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    about = {
+        "format": FORMAT,
+        "backbone": {**backbone.source, "num_features": backbone.num_features},
+        "head": {"kind": head.kind, **head.settings()},
+        "transform": backbone.transform.to_dict(),
+        "class_names": list(class_names),
+        "metrics": dict(metrics or {}),
+        "pictures": dict(counts or {}),
+        "notes": list(notes),
+        "versions": {"dogbreed": version("dogbreed"), "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    with new_folder(directory) as folder:
+        (folder / _WEIGHTS).write_bytes(weights)
+        write_json(folder / _JSON, about)
+        write_text(folder / _CARD, model_card(about))
+    return directory
+
+
+def load_artifact(directory: str | Path) -> Artifact:
+    """The classifier that `save_artifact` wrote; needs no network, no Hydra and no training code.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or of a format that this release does not know.
+    """
+    directory = Path(directory)
+    about = _read_about(directory)
+    try:
+        source = about["backbone"]
+        backbone = make_backbone(source["library"], source["name"], tag=source["tag"], weights="none")
+        backbone.transform = TransformSpec.from_dict(about["transform"])
+        settings = dict(about["head"])
+        head = make_head(settings.pop("kind"), settings)
+        class_names = tuple(str(name) for name in about["class_names"])
+        expected = about["weights_sha256"]
+    except (KeyError, TypeError, AttributeError, DogbreedError) as error:
+        raise _damaged(directory / _JSON, f"its {_JSON} describes no classifier: {error!r}") from error
+    tensors = _read_weights(directory / _WEIGHTS, expected)
+    try:
+        for part, module in (("backbone.", backbone.network), ("head.", head)):
+            module.load_state_dict({k[len(part) :]: v for k, v in tensors.items() if k.startswith(part)})
+    except RuntimeError as error:
+        raise _damaged(directory / _WEIGHTS, f"its tensors do not fit its {_JSON}: {error}") from error
+    if len(class_names) != head.num_classes:
+        raise _damaged(directory / _JSON, f"{len(class_names)} class names for {head.num_classes} outputs")
+    return Artifact(backbone, head.eval(), class_names, about)
+
+
+def _read_about(directory: Path) -> dict[str, Any]:
+    path = directory / _JSON
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            got=f"no {_JSON} in {directory}",
+            allowed="a directory that a run wrote: RUN/artifact",
+            hint="train one: python -m dogbreed.train",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else type(about).__name__
+        raise ArtifactError(
+            f"{path}: format {found!r}", f"format {FORMAT}", "load it with the release that wrote it, or train again"
+        )
+    return about
+
+
+def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise _damaged(path, f"{len(data):,} bytes that are not those that were written (checksum)")
+        return load(data)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> ArtifactError:
+    return ArtifactError(
+        got=f"{path} is damaged: {reason}",
+        allowed="an artifact as it was written",
+        hint="copy it again from where it came, or take another run's",
+    )

@@ -1,0 +1,36 @@
+"""The model card of an artifact, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dogbreed.serving.names import readable
+
+
+def model_card(about: dict[str, Any]) -> str:
+    """What the classifier is, what it was trained on and how well it did, from the artifact's own description."""
+    backbone, head, transform = about["backbone"], about["head"], about["transform"]
+    names = about["class_names"]
+    shown = ", ".join(readable(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+    metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in about["metrics"].items())
+    pictures = "\n".join(f"| {split} | {count:,} |" for split, count in about["pictures"].items())
+    notes = "".join(f"\n> {note}\n" for note in about["notes"])
+    return f"""# {len(names)} classes on a frozen {backbone["name"]}
+{notes}
+A {head["kind"]} head on the {backbone["num_features"]} features of {backbone["library"]}'s {backbone["name"]}
+({backbone["tag"]}), which was kept frozen. Pictures are read at {transform["size"]} x {transform["size"]} pixels.
+
+Classes: {shown}
+
+| metric | value |
+|---|---|
+{metrics}
+
+| split | pictures |
+|---|---|
+{pictures}
+
+It answers with one of its {len(names)} classes for every picture, also for one that shows none of them.
+
+    python -m dogbreed.predict --artifact . PICTURE.jpg
+"""

@@ -1,0 +1,155 @@
+"""`python -m dogbreed.train`: compose, build, fit, test the best epoch once, and save it as an artifact."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from dogbreed.app import build, run_app
+from dogbreed.data.datamodule import BreedDataModule
+from dogbreed.data.folder import SPLITS, describe_skipped
+from dogbreed.errors import ConfigError
+from dogbreed.files import write_json
+from dogbreed.models.classifier import BreedClassifier, balanced_weights
+from dogbreed.reports.evaluation import write_evaluation
+from dogbreed.runs import command, start_run, write_skipped
+from dogbreed.serving.artifact import save_artifact
+from dogbreed.training.interruption import LAST, check_checkpoint
+
+
+def train(config: DictConfig) -> float:
+    """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
+    first = rank_zero_only.rank == 0
+    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    datamodule = build(config, "data", augmentation=build(config, "augmentation"))
+    datamodule.prepare_data()
+    datamodule.setup()
+    _describe(datamodule)
+    model = make_model(config, datamodule)
+    trainer = make_trainer(config)
+    try:
+        trainer.fit(model, datamodule, ckpt_path=_resume_from(config), weights_only=True)
+        metrics = _test_best(trainer, model, datamodule)
+    except SIGTERMException:
+        again = [entry for entry in overrides if not entry.startswith("resume=")]
+        _say(
+            f"stopped by SIGTERM in epoch {trainer.current_epoch} after step {trainer.global_step}; continue with:\n  "
+            + command("dogbreed.train", again, f"hydra.run.dir={directory}", "resume=true")
+        )
+        raise SystemExit(143) from None
+    finally:
+        if first:
+            write_skipped(directory, datamodule.skipped)
+    if trainer.is_global_zero:
+        _save(config, directory, model, datamodule, metrics)
+    return metrics[config.monitor]
+
+
+def make_model(config: DictConfig, datamodule: BreedDataModule) -> BreedClassifier:
+    """The classifier that the config describes, for the data module's classes; gives it the backbone's transform."""
+    backbone = build(config, "backbone")
+    datamodule.transform = backbone.transform
+    weights = None
+    if config.class_weights == "balanced":
+        weights = balanced_weights(datamodule.split("train").counts(datamodule.num_classes))
+    elif config.class_weights is not None:
+        raise ConfigError(f"class_weights={config.class_weights}", "balanced or null", "set class_weights")
+    return BreedClassifier(
+        backbone,
+        build(config, "head")(num_features=backbone.num_features, num_classes=datamodule.num_classes),
+        datamodule.class_names,
+        optimizer=build(config, "optimizer"),
+        scheduler=build(config, "scheduler"),
+        label_smoothing=config.label_smoothing,
+        class_weights=weights,
+        seed=config.seed,
+    )
+
+
+def make_trainer(config: DictConfig) -> pl.Trainer:
+    """The trainer with the callbacks and loggers that the config lists, if any."""
+    settings: dict[str, Any] = {
+        key: [build(config, f"{key}.{name}") for name in config.get(key) or {}] for key in ("callbacks", "logger")
+    }
+    if config.trainer.enable_progress_bar is None:
+        settings["enable_progress_bar"] = sys.stderr.isatty()
+    trainer: pl.Trainer = build(config, "trainer", **settings)
+    return trainer
+
+
+def _resume_from(config: DictConfig) -> str | None:
+    """The checkpoint to continue from, None for a fresh start."""
+    last = Path(config.paths.checkpoints) / LAST
+    if not config.resume or not last.exists():
+        return None
+    check_checkpoint(last)
+    _say(f"continuing from {last}")
+    return str(last)
+
+
+def _test_best(trainer: pl.Trainer, model: BreedClassifier, datamodule: BreedDataModule) -> dict[str, float]:
+    """val/* and test/* of the best epoch, loaded again from its checkpoint; test is read this once."""
+    best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    check_checkpoint(Path(best))
+    metrics: dict[str, float] = {}
+    for evaluate in (trainer.validate, trainer.test):
+        metrics |= evaluate(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)[0]
+    return metrics
+
+
+def _save(
+    config: DictConfig, directory: Path, model: BreedClassifier, datamodule: BreedDataModule, metrics: dict[str, float]
+) -> None:
+    write_json(directory / "metrics.json", metrics)
+    confusion = model.confusion.compute().cpu().numpy()
+    write_evaluation(directory, confusion, model.class_names, f"test: {metrics['test/acc']:.1%} right")
+    counts = {name: len(datamodule.split(name)) for name in SPLITS}
+    artifact = save_artifact(
+        config.paths.artifact,
+        model.backbone,
+        model.head,
+        model.class_names,
+        metrics=metrics,
+        counts=counts,
+        notes=list(config.notes),
+    )
+    _say("best epoch: " + " ".join(f"{name}={value:#.6g}" for name, value in metrics.items()))
+    for note in config.notes:
+        _say(note)
+    _say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")
+    _say(f"look at {directory}/confusion.png, then try it on a picture:")
+    _say(f"  python -m dogbreed.predict --artifact {artifact} PICTURE.jpg")
+
+
+@rank_zero_only
+def _describe(datamodule: BreedDataModule) -> None:
+    counts = ", ".join(f"{name} {len(datamodule.split(name)):,}" for name in SPLITS)
+    _say(f"{datamodule.root}: {datamodule.num_classes} classes; {counts} pictures")
+    if datamodule.skipped:
+        _say(describe_skipped(datamodule.skipped))
+    empty = [n for n, c in zip(datamodule.class_names, datamodule.split("train").counts(datamodule.num_classes), strict=True) if not c]
+    if empty:
+        _say(f"without a picture in train, and so never learned: {', '.join(empty)}")
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> None:
+    """Run from the command line."""
+    run_app("train", train)
+
+
+if __name__ == "__main__":
+    main()
