@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,6 +29,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     """Run `task` on the composed config; exit with 1 and one clear error where the user made a mistake."""
     _register_resolvers()
+    _quieten_lightning()
 
     def guarded(config: DictConfig) -> Any:
         try:
@@ -91,6 +94,19 @@ def _register_resolvers() -> None:
     OmegaConf.register_new_resolver("direction", direction, replace=True)
 
 
+def _quieten_lightning() -> None:
+    """Leave out what Lightning says on every run and what does not concern a user of ours."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        "Found .* module.s. in eval mode",  # the frozen backbone: that is the point
+        ".*treespec, LeafSpec.* is deprecated",  # between Lightning and torch
+        ".*does not have many workers",  # chosen for the machine, see default_workers
+        "Checkpoint directory .* exists and is not empty",  # a resumed run
+        "The number of training batches .* is smaller than the logging interval",  # small data sets
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
 def _check_grammar(arguments: Sequence[str]) -> None:
     """Parse the overrides before Hydra does, to say how an unusual value is quoted."""
     for argument in arguments:
@@ -111,7 +127,9 @@ def _check_grammar(arguments: Sequence[str]) -> None:
 def _explain(error: Exception, config_name: str) -> ConfigError:
     text = str(error)
     missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
-    option = re.search(r"(?:Could not find|Could not load) '([^']+?)'?\n+Available options in '([^']+)':\s+(.*)", text, re.S)
+    option = re.search(
+        r"(?:Could not find|Could not load) '([^']+?)'?\n+Available options in '([^']+)':\s+(.*)", text, re.S
+    )
     if isinstance(error, MissingMandatoryValue):
         key = text.split(":")[-1].strip().splitlines()[0]
         return ConfigError(f"{key} is not set", "a value for it", f"add {key}=VALUE")

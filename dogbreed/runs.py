@@ -13,11 +13,18 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from dogbreed.data.folder import Skipped
 from dogbreed.files import write_csv, write_json, write_text, writing
 
 _PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow")
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the run's files: the first of those that share the training."""
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # an attribute that Lightning sets on it
+    return rank == 0
 
 
 def start_run(config: DictConfig, module: str, overrides: list[str]) -> Path:

@@ -18,15 +18,17 @@ from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.errors import ConfigError
 from dogbreed.files import write_json
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
+from dogbreed.models.heads import initialise
 from dogbreed.reports.evaluation import write_evaluation
-from dogbreed.runs import command, start_run, write_skipped
+from dogbreed.runs import command, is_first_process, start_run, write_skipped
+from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
 from dogbreed.training.interruption import LAST, check_checkpoint
 
 
 def train(config: DictConfig) -> float:
     """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
-    first = rank_zero_only.rank == 0
+    first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -63,9 +65,11 @@ def make_model(config: DictConfig, datamodule: BreedDataModule) -> BreedClassifi
         weights = balanced_weights(datamodule.split("train").counts(datamodule.num_classes))
     elif config.class_weights is not None:
         raise ConfigError(f"class_weights={config.class_weights}", "balanced or null", "set class_weights")
+    head = build(config, "head")(num_features=backbone.num_features, num_classes=datamodule.num_classes)
+    initialise(head, derive_seed(config.seed, "head"))
     return BreedClassifier(
         backbone,
-        build(config, "head")(num_features=backbone.num_features, num_classes=datamodule.num_classes),
+        head,
         datamodule.class_names,
         optimizer=build(config, "optimizer"),
         scheduler=build(config, "scheduler"),
@@ -136,7 +140,11 @@ def _describe(datamodule: BreedDataModule) -> None:
     _say(f"{datamodule.root}: {datamodule.num_classes} classes; {counts} pictures")
     if datamodule.skipped:
         _say(describe_skipped(datamodule.skipped))
-    empty = [n for n, c in zip(datamodule.class_names, datamodule.split("train").counts(datamodule.num_classes), strict=True) if not c]
+    empty = [
+        n
+        for n, c in zip(datamodule.class_names, datamodule.split("train").counts(datamodule.num_classes), strict=True)
+        if not c
+    ]
     if empty:
         _say(f"without a picture in train, and so never learned: {', '.join(empty)}")
 

@@ -109,7 +109,9 @@ class BreedDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Scan the folders that the stage reads; what is wrong with them is said now."""
-        for name in {"fit": ("train", "val"), "validate": ("val",), "test": (self.test_split,)}.get(stage or "", SPLITS):
+        for name in {"fit": ("train", "val"), "validate": ("val",), "test": (self.test_split,)}.get(
+            stage or "", SPLITS
+        ):
             self.split(name)
 
     def train_dataloader(self) -> PictureLoader:

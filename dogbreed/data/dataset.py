@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
     image: Tensor | None
     target: int
-    index: int
+    position: int
     unreadable: Unreadable | None
 
 
@@ -42,13 +42,13 @@ class Batch(NamedTuple):
     Attributes:
         images: uint8 (B, 3, S, S).
         targets: int64 (B,), class indices.
-        indices: int64 (B,), positions in the split.
+        positions: int64 (B,), which pictures of the split they are.
         unreadable: the pictures of this batch that could not be decoded; they are in none of the above.
     """
 
     images: Tensor
     targets: Tensor
-    indices: Tensor
+    positions: Tensor
     unreadable: list[Unreadable]
 
 
@@ -96,6 +96,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(
         images=torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8),
         targets=torch.tensor([sample.target for sample in good], dtype=torch.int64),
-        indices=torch.tensor([sample.index for sample in good], dtype=torch.int64),
+        positions=torch.tensor([sample.position for sample in good], dtype=torch.int64),
         unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
     )

@@ -97,8 +97,7 @@ def list_class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_class(entry)))
     if len(names) < 2:
         raise DataError(
-            got=f"{len(names)} class{'' if len(names) == 1 else 'es'} in {folder}"
-            + (f": {names[0]}" if names else ""),
+            got=f"{len(names)} class{'' if len(names) == 1 else 'es'} in {folder}" + (f": {names[0]}" if names else ""),
             allowed="at least two folders, one per class",
             hint=f"put the pictures of each class into a folder of its own under {folder}",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from dogbreed.errors import ImageError
@@ -50,9 +50,8 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image) -> Tensor
     except Image.DecompressionBombError as error:
         raise _too_large(f"{name}: {error}") from error
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
-        reason = str(error).replace(repr(source), "this") if isinstance(source, bytes) else str(error)
         raise ImageError(
-            got=f"{name} cannot be read: {_first_line(reason)}",
+            got=f"{name} cannot be read: {_reason(error)}",
             allowed=f"a whole picture ({', '.join(sorted(EXTENSIONS))})",
             hint="replace or remove it; in a data set, data.on_error=skip leaves such files out and lists them",
         ) from error
@@ -88,5 +87,9 @@ def _too_large(got: str) -> ImageError:
     )
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else "unknown format"
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture in a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -73,7 +73,9 @@ class Augmentation(Protocol):
     All chance comes from torch's default generator, which the caller seeds.
     """
 
-    def __call__(self, image: Tensor, spec: TransformSpec) -> Tensor: ...
+    def __call__(self, image: Tensor, spec: TransformSpec) -> Tensor:
+        """The reading, at the size that `spec` names."""
+        ...
 
 
 class CropFlip:

@@ -97,14 +97,15 @@ _Adapted = tuple[nn.Module, int, list[str], TransformSpec, Callable[[], dict[str
 
 def _timm(name: str, tag: str) -> _Adapted:
     import timm
+    from timm.data import resolve_data_config
     from timm.models import load_state_dict_from_hf
 
     # The list, and not create_model, decides: create_model would also follow hub addresses in a name.
     _require("backbone.name", name, timm.list_models(), "timm.list_models()")
     tags = [known.split(".", 1)[1] for known in timm.list_pretrained(name) if "." in known]
     _require("backbone.tag", tag, tags, f"timm.list_pretrained({name!r})")
-    network = timm.create_model(f"{name}.{tag}", pretrained=False)
-    settings = timm.data.resolve_data_config({}, model=network)
+    network: Any = timm.create_model(f"{name}.{tag}", pretrained=False)
+    settings = resolve_data_config({}, model=network)
     if settings["crop_mode"] == "border" or settings["input_size"][1] != settings["input_size"][2]:
         raise ConfigError(
             f"{name}.{tag} wants {settings['input_size'][1:]} pixels cropped by {settings['crop_mode']!r}",

@@ -9,12 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from dogbreed.data.dataset import Batch
 from dogbreed.errors import CheckpointError, ConfigError
 from dogbreed.models.backbones import Backbone
-from dogbreed.models.heads import Head, initialise
+from dogbreed.models.heads import Head
 from dogbreed.models.metrics import loss_weight, make_metrics
 from dogbreed.seeding import derive_seed
 
@@ -30,14 +31,14 @@ class BreedClassifier(pl.LightningModule):
 
     Args:
         backbone: uint8 (B, 3, S, S) -> (B, D).
-        head: (B, D) -> (B, C); its weights are drawn anew from `seed`.
+        head: (B, D) -> (B, C).
         class_names: the classes in their fixed order, length C.
         optimizer: makes an optimiser of the head's parameters; needed for training only.
         scheduler: makes a learning-rate schedule, stepped after each optimiser step, from the optimiser
             and `total_steps`; None keeps the rate.
         label_smoothing: share of the target spread over all classes, in [0, 1).
         class_weights: the weight of each class in the loss, length C; None for equal weights.
-        seed: of the head's initial weights and of every training step's chance (dropout).
+        seed: of every training step's chance (dropout).
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class BreedClassifier(pl.LightningModule):
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"label_smoothing={label_smoothing}", "in [0, 1)", "set label_smoothing")
         self.backbone = backbone
-        self.head = initialise(head, derive_seed(seed, "head"))
+        self.head = head
         self.class_names = tuple(class_names)
         self.seed = seed
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
@@ -73,13 +74,17 @@ class BreedClassifier(pl.LightningModule):
         self.loss = nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
 
     def _configure_metrics(self, num_classes: int) -> None:
-        self.metrics = nn.ModuleDict({f"{split}_": make_metrics(num_classes, split) for split in ("train", "val", "test")})
+        self.train_metrics = make_metrics(num_classes, "train")
+        self.val_metrics = make_metrics(num_classes, "val")
+        self.test_metrics = make_metrics(num_classes, "test")
         self.confusion = MulticlassConfusionMatrix(num_classes)
 
     def configure_optimizers(self) -> Any:
         """The head's optimiser, with its schedule if there is one."""
         if self._make_optimizer is None:
-            raise ConfigError("no optimizer", "one is needed for training", "BreedClassifier(..., optimizer=partial(SGD, lr=...))")
+            raise ConfigError(
+                "no optimizer", "one is needed for training", "BreedClassifier(..., optimizer=partial(SGD, lr=...))"
+            )
         optimizer = self._make_optimizer(self.head.parameters())
         if self._make_scheduler is None:
             return optimizer
@@ -96,7 +101,7 @@ class BreedClassifier(pl.LightningModule):
         if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn, nothing to count
             return logits.sum()
         loss: Tensor = self.loss(logits, batch.targets)
-        metrics = self.metrics[f"{split}_"]
+        metrics: MetricCollection = getattr(self, f"{split}_metrics")
         metrics.update(preds=logits, target=batch.targets, loss=loss, weight=loss_weight(self.loss, batch.targets))
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch.targets))
         if split == "test":

@@ -89,11 +89,10 @@ def make_head(kind: str, settings: dict[str, Any]) -> Head:
     return kinds[kind](**settings)
 
 
-def initialise(head: nn.Module, seed: int) -> nn.Module:
-    """`head` with its initial weights drawn from `seed` alone, whatever was drawn before."""
+def initialise(head: nn.Module, seed: int) -> None:
+    """Draw the initial weights of `head` from `seed` alone, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in head.modules():
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
-    return head

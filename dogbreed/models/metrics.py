@@ -54,7 +54,9 @@ class MeanLoss(Metric):
 
     def compute(self) -> Tensor:
         """The weighted mean, scalar; NaN where there was no picture."""
-        losses, weights = (torch.cat(list(state)) if len(state) else torch.zeros(0) for state in (self.losses, self.weights))
+        losses, weights = (
+            torch.cat(list(state)) if len(state) else torch.zeros(0) for state in (self.losses, self.weights)
+        )
         losses, weights = losses.cpu().double(), weights.cpu().double()
         return ((losses * weights).sum() / weights.sum()).float()
 
@@ -64,7 +66,10 @@ def make_metrics(num_classes: int, split: str) -> MetricCollection:
 
     Update it with preds (B, C) logits, target (B,) class indices, loss and weight (scalars).
     """
-    metrics: dict[str, Metric] = {"loss": MeanLoss(), "acc": MulticlassAccuracy(num_classes, average="micro")}
+    metrics: dict[str, Metric | MetricCollection] = {
+        "loss": MeanLoss(),
+        "acc": MulticlassAccuracy(num_classes, average="micro"),
+    }
     if split != "train":
         metrics["acc_top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=min(5, num_classes))
         metrics["f1_macro"] = MulticlassF1Score(num_classes, average="macro")

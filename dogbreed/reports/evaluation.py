@@ -30,7 +30,9 @@ def write_evaluation(directory: Path, confusion: Counts, class_names: Sequence[s
         OutputError: a file cannot be written.
     """
     write_csv(
-        directory / PER_CLASS, per_class(confusion, class_names), ("class_name", "pictures", "recall", "precision", "f1")
+        directory / PER_CLASS,
+        per_class(confusion, class_names),
+        ("class_name", "pictures", "recall", "precision", "f1"),
     )
     write_csv(directory / CONFUSED, confused(confusion, class_names), ("true", "predicted", "pictures", "share"))
     _draw(directory / PICTURE, confusion, class_names, title)

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from dogbreed.files import write_csv
+from dogbreed.models.metrics import DIRECTIONS
 
 #: Reads one metric off an epoch line: EPOCH_METRIC_PATTERN.format(name="val/acc"). A launcher hands it to
 #: whoever follows the log of a run.
@@ -52,10 +53,20 @@ def epoch_line(row: dict[str, float]) -> str:
     >>> epoch_line({"epoch": 3, "val/loss": 0.75, "val/acc": 0.8125})
     'epoch=3 val/loss=0.750000 val/acc=0.812500'
     """
-    return " ".join(f"{name}={value}" if isinstance(value, int) else f"{name}={value:#.6g}" for name, value in row.items())
+    return " ".join(
+        f"{name}={value}" if isinstance(value, int) else f"{name}={value:#.6g}" for name, value in row.items()
+    )
 
 
 def _ordered(metrics: dict[str, float]) -> dict[str, float]:
     """Train before val, each in the order of its declaration; any other behind."""
-    order = {"train": 0, "val": 1}
-    return dict(sorted(metrics.items(), key=lambda item: order.get(item[0].split("/")[0], 2)))
+    splits, names = ["train", "val"], list(DIRECTIONS)
+
+    def rank(key: str) -> tuple[int, int]:
+        split, name = key.split("/", 1)
+        return (
+            splits.index(split) if split in splits else len(splits),
+            names.index(name) if name in names else len(names),
+        )
+
+    return {key: metrics[key] for key in sorted(metrics, key=rank)}
