@@ -97,7 +97,7 @@ _Adapted = tuple[nn.Module, int, list[str], TransformSpec, Callable[[], dict[str
 
 def _timm(name: str, tag: str) -> _Adapted:
     import timm
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
     from timm.models import load_state_dict_from_hf
 
     # The list, and not create_model, decides: create_model would also follow hub addresses in a name.
