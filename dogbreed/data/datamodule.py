@@ -76,6 +76,8 @@ class BreedDataModule(pl.LightningDataModule):
         self._class_names = tuple(class_names) if class_names is not None else None
         self._splits: dict[str, Split] = {}
         self._unreadable: dict[str, str] = {}
+        self._train_loader: PictureLoader | None = None
+        self._resumed_from: dict[str, int] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -116,7 +118,11 @@ class BreedDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> PictureLoader:
         """Shuffled by (seed, epoch), augmented if asked for."""
-        return self.loader("train", train=True)
+        self._train_loader = self.loader("train", train=True)
+        if self._resumed_from is not None:
+            self._train_loader.load_state_dict(self._resumed_from)
+            self._resumed_from = None
+        return self._train_loader
 
     def val_dataloader(self) -> PictureLoader:
         """Clean views in the split's own order."""
@@ -158,6 +164,18 @@ class BreedDataModule(pl.LightningDataModule):
                 )
             self._unreadable[path] = reason
         return batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands: Lightning keeps it with each checkpoint."""
+        return self._train_loader.state_dict() if self._train_loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Continue in the middle of an epoch.
+
+        Lightning gives a loader its own state back only if the loader is made after the checkpoint is read,
+        and a schedule that asks for the number of steps has it made before.
+        """
+        self._resumed_from = state_dict or None
 
     def teardown(self, stage: str) -> None:
         """Let every process know what each of them could not decode."""

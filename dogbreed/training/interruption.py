@@ -35,7 +35,6 @@ class ResumableCheckpoint(ModelCheckpoint):
             monitor=monitor,
             mode=mode,
             save_top_k=1,
-            save_last=True,
             enable_version_counter=False,
         )
 
@@ -44,6 +43,11 @@ class ResumableCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         if trainer.global_step == 0:
             trainer.save_checkpoint(self._last)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the best epoch so far, then the one to continue from: Lightning's own save_last waits for a new best."""
+        super().on_train_epoch_end(trainer, pl_module)
+        trainer.save_checkpoint(self._last)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save where SIGTERM stopped the training; a stopped validation is done again with its epoch."""
