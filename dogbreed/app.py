@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import hydra
@@ -17,10 +18,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from dogbreed.errors import ConfigError, DogbreedError, OutputError, did_you_mean
+from dogbreed.models.metrics import direction
 
 CONFIG = "pkg://dogbreed.conf"
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -28,10 +31,13 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     """Run `task` on the composed config; exit with 1 and one clear error where the user made a mistake."""
-    _register_resolvers()
-    _quieten_lightning()
+    prepare()
+
+    composed = False
 
     def guarded(config: DictConfig) -> Any:
+        nonlocal composed
+        composed = True
         try:
             return task(config)
         except DogbreedError as error:
@@ -49,6 +55,8 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     except DogbreedError as error:
         fail(error)
     except (HydraException, OmegaConfBaseException) as error:
+        if composed and not isinstance(error, MissingMandatoryValue | InterpolationResolutionError):
+            raise  # a defect of ours, not a mistake in the config
         fail(_explain(error, config_name))
     except OSError as error:
         if error.errno not in _DISK:
@@ -69,15 +77,17 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     if section is None or "_target_" not in section:
         return None
     try:
-        return instantiate(section, **arguments)
-    except InstantiationException as error:
-        cause = error.__cause__
+        # Hydra would turn arguments of its own into parts of the config; so it makes a factory, and we call it.
+        factory = instantiate(section, _partial_=True, _convert_="all")
+        return partial(factory, **arguments) if section.get("_partial_") else factory(**arguments)
+    except (InstantiationException, MisconfigurationException, TypeError, ValueError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):
             raise cause from None
         raise ConfigError(
-            got=f"{key} cannot be made: {cause or error}",
+            got=f"{key} cannot be made: {cause}",
             allowed=f"settings that {section['_target_']} takes",
-            hint=f"look at the section: python -m dogbreed.train --cfg job --package {key}",
+            hint=f"look at the section: --cfg job --package {key}",
         ) from error
 
 
@@ -88,15 +98,11 @@ def fail(error: DogbreedError) -> None:
     raise SystemExit(1)
 
 
-def _register_resolvers() -> None:
-    from dogbreed.models.metrics import direction
-
+def prepare() -> None:
+    """Make conf/ composable, and leave out what Lightning says on every run and no user of ours needs."""
     OmegaConf.register_new_resolver("direction", direction, replace=True)
-
-
-def _quieten_lightning() -> None:
-    """Leave out what Lightning says on every run and what does not concern a user of ours."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         "Found .* module.s. in eval mode",  # the frozen backbone: that is the point
         ".*treespec, LeafSpec.* is deprecated",  # between Lightning and torch

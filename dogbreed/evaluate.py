@@ -40,7 +40,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         return metrics
     write_json(directory / "metrics.json", metrics)
     write_skipped(directory, datamodule.skipped)
-    confusion = model.confusion.compute().cpu().numpy()
+    confusion = model.confusion_matrix.numpy()
     accuracy = metrics[f"{config.split}/acc"]
     write_evaluation(directory, confusion, artifact.class_names, f"{config.split}: {accuracy:.1%} right")
     print(f"{int(confusion.sum()):,} pictures of {config.split} in {config.data.root}")

@@ -17,6 +17,7 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.errors import ConfigError
 from dogbreed.files import write_json
+from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
 from dogbreed.reports.evaluation import write_evaluation
@@ -36,7 +37,9 @@ def train(config: DictConfig) -> float:
     datamodule.prepare_data()
     datamodule.setup()
     _describe(datamodule)
-    model = make_model(config, datamodule)
+    backbone = build(config, "backbone")
+    datamodule.transform = backbone.transform
+    model = make_model(config, datamodule, backbone)
     trainer = make_trainer(config)
     try:
         trainer.fit(model, datamodule, ckpt_path=_resume_from(config), weights_only=True)
@@ -56,10 +59,8 @@ def train(config: DictConfig) -> float:
     return metrics[config.monitor]
 
 
-def make_model(config: DictConfig, datamodule: BreedDataModule) -> BreedClassifier:
-    """The classifier that the config describes, for the data module's classes; gives it the backbone's transform."""
-    backbone = build(config, "backbone")
-    datamodule.transform = backbone.transform
+def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbone) -> BreedClassifier:
+    """The classifier that the config describes, for the data module's classes."""
     weights = None
     if config.class_weights == "balanced":
         weights = balanced_weights(datamodule.split("train").counts(datamodule.num_classes))
@@ -114,7 +115,7 @@ def _save(
     config: DictConfig, directory: Path, model: BreedClassifier, datamodule: BreedDataModule, metrics: dict[str, float]
 ) -> None:
     write_json(directory / "metrics.json", metrics)
-    confusion = model.confusion.compute().cpu().numpy()
+    confusion = model.confusion_matrix.numpy()
     write_evaluation(directory, confusion, model.class_names, f"test: {metrics['test/acc']:.1%} right")
     counts = {name: len(datamodule.split(name)) for name in SPLITS}
     artifact = save_artifact(

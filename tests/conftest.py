@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from dogbreed.models.backbones import Backbone, make_backbone
 
 #: A real timm architecture of 0.5 million parameters.
 BACKBONE = {"library": "timm", "name": "test_resnet", "tag": "r160_in1k", "weights": "none", "image_size": 32}
@@ -37,6 +45,82 @@ def folder(tmp_path: Path) -> Path:
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same data set, drawn once; not to be changed."""
     return draw_folder(tmp_path_factory.mktemp("shared") / "photos")
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    """A small real backbone, the same untrained weights each time."""
+    torch.manual_seed(0)
+    return make_backbone(**BACKBONE)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def small_run() -> list[str]:
+    """Overrides for a run of a second, but for the data and the run's directory."""
+    chosen = [f"backbone.{key}={value}" for key, value in BACKBONE.items()]
+    return ["backbone=any", *chosen, "data=folder", "data.num_workers=0", "trainer.accelerator=cpu"]
+
+
+@pytest.fixture(scope="session")
+def trained_run(small_run: list[str], shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run on `shared_folder`, made once by the real command; not to be changed."""
+    import dogbreed.train  # Lightning and Hydra, which most tests do without
+
+    directory = tmp_path_factory.mktemp("run") / "trained"
+    settings = [f"data.root={shared_folder}", f"hydra.run.dir={directory}", "trainer.max_epochs=2"]
+    faster = ["data.batch_size=8", "optimizer.lr=3"]  # the features of untrained weights are small
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["dogbreed.train", *small_run, *settings, *faster])
+        dogbreed.train.main()
+    return directory
+
+
+@pytest.fixture
+def artifact(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run's artifact, for one test to damage as it likes."""
+    return Path(shutil.copytree(trained_run / "artifact", tmp_path / "artifact"))
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the `main` of a command in this process: command(main, *arguments)."""
+
+    def run(main: Callable[[], Any], *arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+        return Ended(code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB with room for no more than 4 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a file system here, which root can")
+    try:
+        (folder / "filler").write_bytes(bytes(60 * 1024))
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(scope="session")

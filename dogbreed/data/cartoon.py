@@ -112,9 +112,7 @@ def tufted(outline: Outline, reach: float, rng: Generator, tufts: int = 28) -> O
     return even
 
 
-def from_side(
-    breed: Breed, rng: Generator, hip: complex, chest: complex, paws: Sequence[float]
-) -> list[Part]:
+def from_side(breed: Breed, rng: Generator, hip: complex, chest: complex, paws: Sequence[float]) -> list[Part]:
     """The parts of a dog seen from its side; paws: x of far hind, far fore, near hind and near fore."""
     bulk, size = breed.bulk, breed.head
     girth = 0.055 + 0.13 * bulk
@@ -202,9 +200,7 @@ def corners(outline: Outline) -> list[float]:
     return flat
 
 
-def cloth(
-    colour: Colour, marks: Sequence[tuple[Scatter, Colour]], rng: Generator, unit: float
-) -> Image.Image:
+def cloth(colour: Colour, marks: Sequence[tuple[Scatter, Colour]], rng: Generator, unit: float) -> Image.Image:
     """Enough of one coat to cut every part from, CANVAS by CANVAS pixels."""
     sheet = Image.new("RGB", (CANVAS, CANVAS), colour)
     for scatter, ink in marks:
@@ -243,7 +239,7 @@ def draw_dog(canvas: Image.Image, breed: Breed, rng: Generator) -> None:
     points = np.concatenate([shape for _, shapes in parts for shape in shapes])
     x, y = points.real, np.minimum(points.imag, 0)
     unit = CANVAS * rng.uniform(0.87, 1.03) / max(np.ptp(x), np.ptp(y), 1.0)
-    across, down = rng.uniform((0.1, 0.4), (0.9, 0.95)) * (CANVAS - unit * np.array([np.ptp(x), np.ptp(y)]))
+    across, down = rng.uniform((0.2, 0.4), (0.8, 0.9)) * (CANVAS - unit * np.array([np.ptp(x), np.ptp(y)]))
     at = complex(across - unit * x.min(), down - unit * y.min())
 
     ground, mark = breed.coats[rng.integers(len(breed.coats))]

@@ -21,6 +21,7 @@ from dogbreed.data.folder import (
     split_off,
 )
 from dogbreed.data.loading import GlobalBatches, PictureLoader, default_workers
+from dogbreed.data.sample import draw_sample
 from dogbreed.data.transforms import Augmentation, TransformSpec
 from dogbreed.errors import ConfigError, DataError
 
@@ -186,15 +187,13 @@ class BreedDataModule(pl.LightningDataModule):
 
     def _scan(self, name: str) -> None:
         folder = find_split(self.root, name)
-        if folder is not None:
-            self._splits[name] = scan_split(name, folder, self.class_names)
-        elif self._fractions.get(name) is None:
+        if folder is None and self._fractions.get(name) is None:
             require_split(self.root, name)
-        # What is split off comes out of train, so train is only known once both are.
-        if name == "train":
-            self._splits["train"] = self._split_off_missing(self._splits["train"])
-        elif folder is None:
-            self.split("train")
+        if folder is None:
+            self.split("train")  # what is split off comes out of train, so train is only known once both are
+        else:
+            found = scan_split(name, folder, self.class_names)
+            self._splits[name] = self._split_off_missing(found) if name == "train" else found
 
     def _split_off_missing(self, train: Split) -> Split:
         rest, whole = train, len(train)
@@ -202,8 +201,16 @@ class BreedDataModule(pl.LightningDataModule):
             fraction = self._fractions[name]
             if fraction is not None and find_split(self.root, name) is None:
                 # A fraction is a share of the whole, whichever is split off first.
-                rest, self._splits[name] = split_off(rest, name, fraction * whole / len(rest), self.seed)
+                rest, self._splits[name] = split_off(rest, name, fraction, self.seed, whole)
         return rest
+
+
+class SampleDataModule(BreedDataModule):
+    """The drawn sample, made at `root` on first use."""
+
+    def prepare_data(self) -> None:
+        """Draw it, unless it is there."""
+        draw_sample(self.root)
 
 
 def _check(key: str, value: object, ok: bool, allowed: str) -> None:

@@ -85,7 +85,8 @@ class PictureDataset(Dataset[Sample]):
         if self.augmentation is None:
             return self.spec.clean_view(image)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "view", epoch, index))
+            # The CPU's generator alone: torch.manual_seed would seed the GPUs too, which are not forked here.
+            torch.default_generator.manual_seed(derive_seed(self.seed, "view", epoch, index))
             return self.augmentation(image, self.spec)
 
 

@@ -137,11 +137,18 @@ def scan_split(name: str, folder: Path, class_names: Sequence[str]) -> Split:
     return split
 
 
-def split_off(source: Split, name: str, fraction: float, seed: int) -> tuple[Split, Split]:
+def split_off(source: Split, name: str, fraction: float, seed: int, whole: int | None = None) -> tuple[Split, Split]:
     """`source` without a share of each class, and that share as the split `name`.
 
     Which pictures go depends on the seed and on each file's own class and name, so that a picture that
     is added later moves as few others as possible.
+
+    Args:
+        source: what to take from.
+        name: of the new split.
+        fraction: the share to take, in (0, 1).
+        seed: of the choice.
+        whole: how many pictures the fraction is a share of; None for those of `source`.
 
     Raises:
         DataError: `fraction` is not in (0, 1), or a class would lose all its pictures.
@@ -151,9 +158,10 @@ def split_off(source: Split, name: str, fraction: float, seed: int) -> tuple[Spl
     members: dict[int, list[str]] = {}
     for path, target in zip(source.paths, source.targets, strict=True):
         members.setdefault(target, []).append(path)
+    share = fraction * (whole or len(source)) / max(1, len(source))
     taken: set[str] = set()
     for paths in members.values():
-        count = max(1, round(len(paths) * fraction))
+        count = max(1, round(len(paths) * share))
         if count >= len(paths):
             raise DataError(
                 got=f"{len(paths)} picture(s) in {Path(paths[0]).parent}, too few to split off {name}",
@@ -180,7 +188,7 @@ def describe_skipped(skipped: Iterable[Skipped]) -> str:
 
 
 def _scan_class(split: Split, folder: str, target: int) -> None:
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, followlinks=True):  # as torchvision's ImageFolder reads it
         for hidden in [name for name in folders if name.startswith(".")]:
             split.skipped.append(Skipped(split.name, os.path.join(parent, hidden), "hidden"))
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from dogbreed.errors import ImageError
@@ -20,7 +20,22 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif"
 # makes, and little enough for every worker of a small machine.
 MAX_PIXELS = 100_000_000
 
+# Resizing the shorter side to a few hundred pixels makes a narrow picture enormous: 20,000 x 1 took 5 GB.
+MAX_ASPECT = 100
+
 _WHITE = (255, 255, 255, 255)
+
+# What turns a picture upright, by its EXIF orientation. ImageOps.exif_transpose does the same, and then writes the
+# other EXIF fields anew, at which it fails where a camera has left one of a wrong type.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_image(source: bytes | str | os.PathLike[str] | Image.Image) -> Tensor:
@@ -33,7 +48,8 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image) -> Tensor
         source: a file's content, a file's path, or an opened picture.
 
     Raises:
-        ImageError: the picture is empty, truncated, no picture at all, or larger than `MAX_PIXELS`.
+        ImageError: the picture is empty, truncated, no picture at all, larger than `MAX_PIXELS`, or narrower
+            than 1 to `MAX_ASPECT`.
     """
     name = "the picture" if isinstance(source, bytes | Image.Image) else os.fspath(source)
     try:
@@ -61,8 +77,18 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_large(f"{name} has {width} x {height} pixels")
+    if width * height == 0:
+        raise ValueError("it has no pixels")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            got=f"{name} has {width} x {height} pixels",
+            allowed=f"one side at most {MAX_ASPECT} times the other",
+            hint="crop it to what it should show",
+        )
     image.load()  # raises on a truncated file, before anything is made of its first half
-    image = ImageOps.exif_transpose(image)
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it at 255
         grey = np.asarray(image).astype(np.int64)
         return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")

@@ -43,7 +43,7 @@ class GlobalBatches(Sampler[list[Key]]):
         self.size, self.batch_size, self.shuffle, self.seed = size, batch_size, shuffle, seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
-        self.first_batch = 0
+        self._resume: Key | None = None  # (epoch, batch)
 
     @property
     def sampler(self) -> GlobalBatches:
@@ -54,6 +54,16 @@ class GlobalBatches(Sampler[list[Key]]):
         """Draw the order of this epoch from now on."""
         self.epoch = epoch
 
+    def resume(self, epoch: int, batch: int) -> None:
+        """Begin at this batch, if the next order to be read is that of this epoch."""
+        self._resume = (epoch, batch)
+
+    @property
+    def first_batch(self) -> int:
+        """The batch at which the next reading begins."""
+        epoch, batch = self._resume or (self.epoch, 0)
+        return batch % max(1, len(self)) if epoch == self.epoch else 0
+
     def __len__(self) -> int:
         full, rest = divmod(self.size, self.batch_size)
         # An evaluation batch may be empty on some ranks; every rank counts it, so that none waits alone.
@@ -61,7 +71,7 @@ class GlobalBatches(Sampler[list[Key]]):
         return full + keep_rest
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, first, self.first_batch = self.epoch, self.first_batch, 0
+        epoch, first, self._resume = self.epoch, self.first_batch, None
         order = self._order(epoch)
         for batch in range(first, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
@@ -91,22 +101,25 @@ class PictureLoader(DataLoader[Batch]):
             prefetch_factor=4 if num_workers else None,
         )
         self._batches = batches
-        self._given = 0
+        self._epoch, self._given = batches.epoch, 0
 
     def __iter__(self) -> Any:
         """The batches from where the loaded state left off; from the start of the epoch the next time."""
-        self._given = self._batches.first_batch
+        self._epoch, self._given = self._batches.epoch, self._batches.first_batch
         for batch in super().__iter__():
             self._given += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of the epoch have been given."""
-        return {"batches": self._given}
+        """How many batches of which epoch have been given."""
+        return {"epoch": self._epoch, "batches": self._given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Skip the batches that were given before."""
-        self._batches.first_batch = state["batches"] % max(1, len(self._batches))
+        """Skip the batches that were given before, if it is their epoch that goes on.
+
+        An epoch may have ended before its last batch (trainer.limit_train_batches); the next one is whole.
+        """
+        self._batches.resume(state["epoch"], state["batches"])
 
 
 def default_workers(processes: int = 1) -> int:

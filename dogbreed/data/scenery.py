@@ -120,8 +120,8 @@ def photograph(canvas: Image.Image, rng: Generator) -> Image.Image:
     picture = canvas.reduce(2)
     if rng.random() < 0.4:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.6)))
-    brightness, warmth, grain = rng.uniform((0.85, -0.06, 1), (1.1, 0.06, 5))
-    down, along = np.linspace(-0.5, 0.5, CANVAS // 2) * rng.uniform(-0.2, 0.2, (2, 1))
+    brightness, warmth, grain = rng.uniform((0.87, -0.05, 1), (1.09, 0.05, 5))
+    down, along = np.linspace(-0.5, 0.5, CANVAS // 2) * rng.uniform(-0.16, 0.16, (2, 1))
     shade = (brightness * (1 + down[:, None] + along))[..., None] * (1 + warmth, 1, 1 - warmth)
     pixels = np.asarray(picture) * shade.astype(np.float32)
     pixels += np.float32(grain) * rng.standard_normal((*picture.size, 1), dtype=np.float32)

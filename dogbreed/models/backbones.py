@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class Backbone(nn.Module):
 
 
 def make_backbone(
-    library: str, name: str, *, tag: str, weights: str = "pretrained", image_size: int | None = None
+    library: str, name: str, *, tag: str | None = None, weights: str = "pretrained", image_size: int | None = None
 ) -> Backbone:
     """A frozen backbone with its weights and the preprocessing that belongs to them.
 
@@ -68,17 +69,17 @@ def make_backbone(
         library: "timm" or "torchvision".
         name: the architecture's name there.
         tag: the weights' tag there (timm: a1_in1k, torchvision: IMAGENET1K_V1); it names the preprocessing,
-            also where the weights come from a file or there are none.
+            also where the weights come from a file or there are none; None for the library's default.
         weights: "pretrained" (downloaded), "none" (untrained, drawn from torch's generator), or a file.
         image_size: side in pixels of what the network reads; None for what the weights were trained on.
 
     Raises:
-        ConfigError: there is no such library, architecture or tag.
+        ConfigError: there is no such library, architecture or tag, or it cannot read pictures of that size.
         WeightsError: the weights cannot be had, or are another network's.
     """
     if library not in _LIBRARIES:
         raise ConfigError(f"the library {library!r}", " or ".join(_LIBRARIES), "set backbone.library")
-    network, num_features, classifiers, transform, download = _LIBRARIES[library](name, tag)
+    network, num_features, classifiers, transform, tag, download = _LIBRARIES[library](name, tag)
     if weights == "pretrained":
         fit_weights(network, _downloaded(download, f"{library} {name}.{tag}"), classifiers, f"{name}.{tag}")
     elif weights != "none":
@@ -87,22 +88,34 @@ def make_backbone(
         fit_weights(network, load_weights(weights), classifiers, str(weights))
     if image_size is not None:
         transform = transform.with_size(image_size)
-    return Backbone(network, num_features, transform, {"library": library, "name": name, "tag": tag})
+    backbone = Backbone(network, num_features, transform, {"library": library, "name": name, "tag": tag})
+    _check_size(backbone)
+    return backbone
 
 
-# What an adapter returns: the network without its classifier, D, the names of the classifier's modules, the
-# preprocessing, and a function that downloads the weights.
-_Adapted = tuple[nn.Module, int, list[str], TransformSpec, Callable[[], dict[str, Tensor]]]
+class _Adapted(NamedTuple):
+    network: nn.Module  # without its classifier
+    num_features: int
+    classifiers: list[str]  # the names of the modules taken off
+    transform: TransformSpec
+    tag: str
+    download: Callable[[], dict[str, Tensor]]
 
 
-def _timm(name: str, tag: str) -> _Adapted:
+def _timm(name: str, tag: str | None) -> _Adapted:
     import timm
     from timm.data.config import resolve_data_config
-    from timm.models import load_state_dict_from_hf
 
     # The list, and not create_model, decides: create_model would also follow hub addresses in a name.
     _require("backbone.name", name, timm.list_models(), "timm.list_models()")
     tags = [known.split(".", 1)[1] for known in timm.list_pretrained(name) if "." in known]
+    if not tags:
+        raise ConfigError(
+            f"backbone.name={name!r}, for which timm has no weights",
+            "one of timm.list_models(pretrained=True): the weights' tag names the preprocessing",
+            "set backbone.name",
+        )
+    tag = str(timm.get_pretrained_cfg_value(name, "tag")) if tag is None else tag
     _require("backbone.tag", tag, tags, f"timm.list_pretrained({name!r})")
     network: Any = timm.create_model(f"{name}.{tag}", pretrained=False)
     settings = resolve_data_config({}, model=network)
@@ -121,19 +134,22 @@ def _timm(name: str, tag: str) -> _Adapted:
         std=tuple(settings["std"]),
         squash=settings["crop_mode"] == "squash",
     )
-    named = network.pretrained_cfg["classifier"]
+    named, hub_id = network.pretrained_cfg["classifier"], network.pretrained_cfg.get("hf_hub_id")
+    if named is None or hub_id is None:
+        missing = "is no classifier" if named is None else "has no weights on the hub of timm's models"
+        raise ConfigError(f"{name}.{tag}, which {missing}", "a classifier with weights there", "set backbone.name")
     network.reset_classifier(0)
-    hub_id = network.pretrained_cfg["hf_hub_id"]
     classifiers = [named] if isinstance(named, str) else list(named)
-    return network, network.head_hidden_size, classifiers, transform, lambda: load_state_dict_from_hf(hub_id)
+    return _Adapted(network, network.head_hidden_size, classifiers, transform, tag, lambda: _from_hub(hub_id))
 
 
-def _torchvision(name: str, tag: str) -> _Adapted:
+def _torchvision(name: str, tag: str | None) -> _Adapted:
     from torchvision import models
 
     # The classifiers alone: the other listed models have a dot or a folder of their own.
     _require("backbone.name", name, models.list_models(module=models), "torchvision.models.list_models()")
     known = models.get_model_weights(name)
+    tag = known.DEFAULT.name if tag is None else tag
     _require("backbone.tag", tag, [entry.name for entry in known], f"torchvision.models.get_model_weights({name!r})")
     entry = known[tag]
     preset = entry.transforms()
@@ -145,15 +161,17 @@ def _torchvision(name: str, tag: str) -> _Adapted:
         std=tuple(preset.std),
     )
     network = models.get_model(name, weights=None)
+    if hasattr(network, "transform_input"):
+        network.transform_input = True  # as torchvision sets it for all its weights of GoogLeNet and Inception v3
     classifier, num_features = _take_classifier_off(network, num_classes=len(entry.meta["categories"]))
 
     def download() -> dict[str, Tensor]:
         return dict(torch.hub.load_state_dict_from_url(entry.url, check_hash=True, weights_only=True))
 
-    return network, num_features, [classifier], transform, download
+    return _Adapted(network, num_features, [classifier], transform, tag, download)
 
 
-_LIBRARIES: dict[str, Callable[[str, str], _Adapted]] = {"timm": _timm, "torchvision": _torchvision}
+_LIBRARIES: dict[str, Callable[[str, str | None], _Adapted]] = {"timm": _timm, "torchvision": _torchvision}
 
 
 def _take_classifier_off(network: nn.Module, num_classes: int) -> tuple[str, int]:
@@ -170,6 +188,34 @@ def _take_classifier_off(network: nn.Module, num_classes: int) -> tuple[str, int
     raise ConfigError(
         f"{type(network).__name__} without a layer of {num_classes} outputs", "a classifier", "choose another backbone"
     )
+
+
+def _check_size(backbone: Backbone) -> None:
+    """Read one black picture: networks with a fixed grid, or with many strides, refuse some sizes."""
+    size = backbone.transform.size
+    try:
+        backbone(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"{backbone.source['name']} cannot read pictures of {size} x {size} pixels: {reason}",
+            "the size that its weights were trained on, or one that its layers can take",
+            "leave backbone.image_size out, or choose another backbone",
+        ) from error
+
+
+def _from_hub(hub_id: str) -> dict[str, Tensor]:
+    """The weights in the hub's cache, or downloaded into it."""
+    import huggingface_hub as hub
+    from timm.models import load_state_dict_from_hf
+
+    file = "model.safetensors"
+    if not isinstance(hub.try_to_load_from_cache(hub_id, file), str):
+        # Asked once, without the retries of a download: without a network these would take a minute.
+        with suppress(hub.errors.EntryNotFoundError):
+            hub.get_hf_file_metadata(hub.hf_hub_url(hub_id, file))
+    weights: dict[str, Tensor] = load_state_dict_from_hf(hub_id)
+    return weights
 
 
 def _downloaded(download: Callable[[], dict[str, Tensor]], what: str) -> dict[str, Tensor]:

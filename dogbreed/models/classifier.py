@@ -113,7 +113,7 @@ class BreedClassifier(pl.LightningModule):
         # Every step's chance comes from the seed and the step, so that a resumed run repeats it.
         torch.manual_seed(derive_seed(self.seed, "step", self.trainer.current_epoch, batch_idx, self.global_rank))
         loss = self._step(batch, "train")
-        self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, logger=True)
+        self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -124,8 +124,9 @@ class BreedClassifier(pl.LightningModule):
         """Counts the batch in test/* and in the confusion matrix."""
         self._step(batch, "test")
 
-    def on_test_start(self) -> None:
-        """Forget the confusions of an earlier test."""
+    def on_test_epoch_end(self) -> None:
+        """Count the confusions of all processes together: `confusion_matrix`, int64 (C, C), true by predicted."""
+        self.confusion_matrix: Tensor = self.confusion.compute().cpu()
         self.confusion.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

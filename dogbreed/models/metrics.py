@@ -33,32 +33,32 @@ def direction(key: str) -> str:
 class MeanLoss(Metric):
     """The loss of a whole split, as if it had been one batch.
 
-    The batches' losses are kept and averaged in float64 at the end: the same to 1e-6 whatever the batch
-    size, also on devices without float64.
+    The same to 1e-6 whatever the batch size, also on devices without float64: what each addition rounds off
+    is kept and added up too (Kahan, Further remarks on reducing truncation errors, 1965).
     """
 
     higher_is_better = False
     full_state_update = False
-    losses: list[Tensor]
-    weights: list[Tensor]
+    total: Tensor
+    rounded_off: Tensor
+    weight: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.add_state("losses", default=[], dist_reduce_fx="cat")
-        self.add_state("weights", default=[], dist_reduce_fx="cat")
+        for name in ("total", "rounded_off", "weight"):
+            self.add_state(name, default=torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, weight: Tensor) -> None:
         """Add a batch: its mean loss, scalar, and the weight of its pictures, scalar."""
-        self.losses.append(loss.detach().float().reshape(1))
-        self.weights.append(weight.detach().float().reshape(1))
+        added = (loss.detach() * weight).float() - self.rounded_off
+        total = self.total + added
+        self.rounded_off = (total - self.total) - added
+        self.total = total
+        self.weight = self.weight + weight
 
     def compute(self) -> Tensor:
         """The weighted mean, scalar; NaN where there was no picture."""
-        losses, weights = (
-            torch.cat(list(state)) if len(state) else torch.zeros(0) for state in (self.losses, self.weights)
-        )
-        losses, weights = losses.cpu().double(), weights.cpu().double()
-        return ((losses * weights).sum() / weights.sum()).float()
+        return (self.total - self.rounded_off) / self.weight
 
 
 def make_metrics(num_classes: int, split: str) -> MetricCollection:

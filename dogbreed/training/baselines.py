@@ -20,8 +20,9 @@ class MeanColourBaseline(pl.Callback):
         assert isinstance(datamodule, BreedDataModule)
         if not trainer.is_global_zero:
             return
-        colours = {name: mean_colours(datamodule, name) for name in ("train", "val", "test")}
-        baseline = logistic_regression_accuracy(colours, datamodule.num_classes)
+        with torch.inference_mode(False), torch.enable_grad():  # Lightning tests in inference mode
+            colours = {name: mean_colours(datamodule, name) for name in ("train", "val", "test")}
+            baseline = logistic_regression_accuracy(colours, datamodule.num_classes)
         ours = float(trainer.callback_metrics["test/acc"])
         print(
             f"test accuracy: chance {1 / datamodule.num_classes:.1%}, "
@@ -62,8 +63,7 @@ def _fit(features: Tensor, targets: Tensor, num_classes: int, penalty: float) ->
         loss.backward()
         return loss
 
-    with torch.enable_grad(), torch.inference_mode(False):
-        optimizer.step(closure)
+    optimizer.step(closure)
     return model
 
 

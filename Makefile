@@ -1,0 +1,39 @@
+# make train: set up and run the main job on drawn pictures.   make test: set up and pass the quick tests.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.10,$(shell command -v python$(v) 2>/dev/null)) python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: train test test-slow test-all lint clean
+.DELETE_ON_ERROR:
+
+train: $(VENV)/.core
+	$(BIN)/python -m dogbreed.train experiment=quickstart
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" -n auto
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second run quick: nothing is installed again until the set-up itself changes.
+$(VENV)/.core: $(SETUP) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

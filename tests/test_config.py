@@ -1,0 +1,81 @@
+"""Every file in conf/ is composed and made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from dogbreed.app import build, prepare
+
+CONF = Path(__file__).parents[1] / "conf"
+MADE = ("augmentation", "scheduler", "head", "optimizer", "trainer")
+FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*.yaml"))
+GROUPS = {name: name.rsplit("/", 1) for name in FILES if "/" in name}
+
+
+def compose(name: str, *overrides: str) -> DictConfig:
+    prepare()
+    with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+        return hydra.compose(name, overrides=list(overrides))
+
+
+def section(group: str, choice: str, tmp_path: Path) -> DictConfig:
+    needed = [f"paths.output_dir={tmp_path}", "data.root=nowhere"]
+    if (group, choice) == ("backbone", "any"):
+        needed.append("backbone.name=resnet18")
+    return compose("train", f"{'+' if group == 'run' else ''}{group}={choice}".replace("+run", "run"), *needed)
+
+
+def made(config: DictConfig, group: str) -> Any:
+    """What the chosen file of the group describes, made for real."""
+    if group in ("callbacks", "logger"):
+        return [build(config, f"{group}.{name}") for name in config.get(group) or {}]
+    if group == "head":
+        return build(config, "head")(num_features=8, num_classes=3)
+    if group == "optimizer":
+        return build(config, "optimizer")([torch.nn.Parameter(torch.zeros(2))])
+    if group == "scheduler":
+        factory = build(config, "scheduler")
+        return factory and factory(build(config, "optimizer")([torch.nn.Parameter(torch.zeros(2))]), total_steps=10)
+    if group == "backbone":
+        return build(config, "backbone", weights="none")
+    return build(config, group)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_config__is_composed_and_made(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "/" not in name:
+        config = compose(name, "data.root=nowhere", f"paths.output_dir={tmp_path}")
+        assert config.data.root == "nowhere"
+        return
+    group, choice = GROUPS[name]
+    if group == "trainer" and choice == "mixed":
+        choice_needs_gpu = not torch.cuda.is_available()
+        if choice_needs_gpu:
+            pytest.skip("half precision needs a GPU; composed by test_config__mixed_precision")
+    config = section(group, choice, tmp_path)
+    result = made(config, group)
+    if choice != "none" and group not in ("paths", "run", "experiment"):
+        assert result, name
+
+
+def test_config__mixed_precision(tmp_path: Path) -> None:
+    assert section("trainer", "mixed", tmp_path).trainer.precision == "16-mixed"
+
+
+def test_config__no_dataset_statistics() -> None:
+    for path in CONF.rglob("*.yaml"):
+        assert "mean:" not in path.read_text(), path
+
+
+def test_config__monitor_decides_its_own_direction(tmp_path: Path) -> None:
+    config = section("callbacks", "early_stopping", tmp_path)
+    assert config.callbacks.early_stopping.mode == "max"
+    config = compose("train", "monitor=val/loss", "callbacks=early_stopping", f"paths.output_dir={tmp_path}")
+    assert config.callbacks.checkpoint.mode == config.callbacks.early_stopping.mode == "min"

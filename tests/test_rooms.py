@@ -1,0 +1,86 @@
+"""Who may import whom, read off the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: From the ground up: a room may import from those on lower floors, and from its own.
+FLOORS: list[tuple[str, ...]] = [
+    ("errors", "seeding", "files"),
+    ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
+    ("models.weights", "models.backbones", "data"),
+    ("models.classifier", "serving.names", "serving.card", "serving.artifact"),
+    ("training", "reports", "serving.predictor"),
+    ("app", "runs"),
+    ("train", "predict", "evaluate"),
+]
+HYDRA = ("app", "runs", "train", "evaluate")
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in (ROOT / "dogbreed").rglob("*.py") if path != ROOT / "dogbreed/__init__.py")
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / "dogbreed").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def floor_of(module: str) -> int:
+    """The floor of the longest room name that `module` starts with."""
+    fits = [
+        (len(room), floor)
+        for floor, rooms in enumerate(FLOORS)
+        for room in rooms
+        if f"{module}.".startswith(f"{room}.")
+    ]
+    assert fits, f"{module} stands on no floor: add its room to FLOORS"
+    return max(fits)[1]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_rooms__import_downwards(path: Path) -> None:
+    name = name_of(path)
+    if name in ("data", "models", "training", "reports", "serving"):  # the rooms' own docstrings
+        assert not list(imports(path))
+        return
+    for imported in imports(path):
+        if imported.startswith("dogbreed."):
+            below = imported.removeprefix("dogbreed.")
+            assert floor_of(below) <= floor_of(name), f"{name} imports {below}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_rooms__know_nothing_of_aws_and_little_of_hydra(path: Path) -> None:
+    for imported in imports(path):
+        top = imported.split(".")[0]
+        assert top not in ("launch", "boto3", "botocore", "sagemaker"), f"{path} imports {imported}"
+        if top in ("hydra", "omegaconf"):
+            assert name_of(path) in HYDRA, f"{path} imports {imported}"
+
+
+def test_rooms__hold_no_preprocessing_constants() -> None:
+    for path in [*ROOT.rglob("dogbreed/**/*.py"), *ROOT.rglob("conf/**/*.yaml")]:
+        assert "0.485" not in path.read_text(), path
+
+
+def test_rooms__are_all_installed() -> None:
+    setup = (ROOT / "setup.cfg").read_text()
+    for folder in {path.parent for path in modules()}:
+        package = ".".join(folder.relative_to(ROOT).parts)
+        assert f"\n    {package}\n" in setup, f"{package} is missing under packages in setup.cfg"
