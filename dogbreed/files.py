@@ -76,7 +76,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             temporary.mkdir(parents=True)
             yield temporary
-            if path.exists():
+            if path.is_dir():
                 old = path.with_name(f"{temporary.name}.old")
                 os.rename(path, old)
                 os.rename(temporary, path)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,11 +121,29 @@ def test_new_folder__leaves_the_old_one_on_a_full_disk(tiny_disk: Path) -> None:
     assert (names_in(tiny_disk), (tiny_disk / "out" / "inside.txt").read_text()) == (["filler", "out"], "old")
 
 
-def test_new_folder__takes_the_place_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("a file of that name")
-    write_folder(tmp_path / "out", "new")
+def test_new_folder__leaves_a_file_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError):
+        write_folder(tmp_path / "out", "new")
 
-    assert (names_in(tmp_path), names_in(tmp_path / "out")) == (["out"], ["inside.txt"])
+    assert (names_in(tmp_path), (tmp_path / "out").read_text()) == (["out"], "a file")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dogbreed.files import new_folder
+with new_folder(Path(sys.argv[1])) as folder:
+    (folder / "inside.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_new_folder__leaves_the_old_one_where_the_process_is_killed(tmp_path: Path) -> None:
+    write_folder(tmp_path / "out", "old")
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
+
+    assert (killed.returncode, (tmp_path / "out" / "inside.txt").read_text()) == (-signal.SIGKILL, "old")
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from dogbreed.data.transforms import TransformSpec
-from dogbreed.errors import ArtifactError, DogbreedError
+from dogbreed.errors import ArtifactError, ConfigError, DogbreedError
 from dogbreed.files import new_folder, write_json, write_text
 from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.heads import Head, make_head
@@ -77,8 +78,15 @@ def save_artifact(
         notes: sentences that a user of the artifact should know.
 
     Raises:
+        ConfigError: there is not one name for each output of the head.
         OutputError: it cannot be written.
     """
+    if len(class_names) != head.num_classes:
+        raise ConfigError(
+            f"{len(class_names)} class names for a head of {head.num_classes} outputs",
+            "one name for each output",
+            "give the class names that the head was trained with",
+        )
     directory = Path(directory)
     tensors = {f"backbone.{k}": v for k, v in backbone.network.state_dict().items()}
     tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
@@ -119,7 +127,8 @@ def load_artifact(directory: str | Path) -> Artifact:
         head = make_head(settings.pop("kind"), settings)
         class_names = tuple(str(name) for name in about["class_names"])
         expected = about["weights_sha256"]
-    except (KeyError, TypeError, AttributeError, DogbreedError) as error:
+        _check_transform(backbone)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, DogbreedError) as error:
         raise _damaged(directory / _JSON, f"its {_JSON} describes no classifier: {error!r}") from error
     tensors = _read_weights(directory / _WEIGHTS, expected)
     try:
@@ -132,6 +141,14 @@ def load_artifact(directory: str | Path) -> Artifact:
     return Artifact(backbone, head.eval(), class_names, about)
 
 
+def _check_transform(backbone: Backbone) -> None:
+    """Read one small picture as the description says; whatever is wrong with it is raised by who stumbles over it."""
+    transform = backbone.transform.with_size(backbone.transform.size)  # checks the size
+    features = backbone(transform.clean_view(torch.zeros(3, 8, 8, dtype=torch.uint8)).unsqueeze(0))
+    if not features.isfinite().all():
+        raise ValueError(f"no finite features with mean {transform.mean} and std {transform.std}")
+
+
 def _read_about(directory: Path) -> dict[str, Any]:
     path = directory / _JSON
     try:
@@ -142,7 +159,7 @@ def _read_about(directory: Path) -> dict[str, Any]:
             allowed="a directory that a run wrote: RUN/artifact",
             hint="train one: python -m dogbreed.train",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else type(about).__name__

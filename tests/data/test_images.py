@@ -404,6 +404,13 @@ def test_decode_image__huge_picture_is_refused_by_its_header(tmp_path, name):
     assert caught.value.allowed == "at most 100 megapixels"
 
 
+@pytest.mark.filterwarnings("error")
+def test_decode_image__large_picture_below_the_limit_is_decoded_without_a_warning():
+    # 94 megapixels: more than Pillow's own limit. Its end is missing, so that decoding it takes no time.
+    with pytest.raises(ImageError, match="truncated"):
+        decode_image(make_png(9_700, 9_700, 1, 0, zlib.compress(bytes(100))))
+
+
 def cost_of_refusing(paths: list[str]) -> tuple[int, float]:
     """Peak memory in KiB (on Linux) and seconds that it takes to refuse these pictures."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
