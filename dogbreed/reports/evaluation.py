@@ -93,6 +93,6 @@ def _draw(path: Path, confusion: Counts, class_names: Sequence[str], title: str)
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=colour)
-    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="share of the true class")
+    figure.colorbar(image, ax=axes, shrink=0.6, fraction=0.04, pad=0.02, label="share of the true class")
     with writing(path):
         figure.savefig(path, dpi=150 if len(class_names) <= 60 else 200)

@@ -149,7 +149,7 @@ def test_predictor__refuses_what_cannot_be_decoded(picture: Any, predictor: Pred
         predictor(picture)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (33, 31)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (33, 31)])
 def test_predictor__answers_for_a_picture_of_any_shape(size: tuple[int, int], predictor: Predictor) -> None:
     assert len(predictor(Image.new("RGB", size)).top_k) == 4
 

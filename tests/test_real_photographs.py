@@ -1,0 +1,131 @@
+"""What must hold on real photographs with real ImageNet weights; skipped where there are none."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from timm.data import create_transform, resolve_data_config
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+import dogbreed.evaluate
+import dogbreed.train
+from benchmarks.accuracy import measure
+from dogbreed.data.images import decode_image
+from dogbreed.models.backbones import Backbone, make_backbone
+
+pytestmark = pytest.mark.slow
+
+WEIGHTS = {"mobilenetv2": "mobilenetv2_100.timm.safetensors", "tv_mobilenetv2": "mobilenet_v2.torchvision.safetensors"}
+
+
+def overrides(real_data: Path, backbone: str) -> list[str]:
+    weights = real_data / "weights" / WEIGHTS[backbone]
+    return ["data=folder", f"backbone={backbone}", f"backbone.weights={weights}"]
+
+
+@pytest.fixture(scope="module")
+def few(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three photographs of each of the 120 breeds for training, two for validation and two for test."""
+    root = tmp_path_factory.mktemp("few") / "dogs"
+    for split, count in (("train", 3), ("valid", 2), ("test", 2)):
+        for breed in sorted((real_data / "dogs120" / split).iterdir()):
+            (root / split / breed.name).mkdir(parents=True)
+            for photo in sorted(breed.iterdir())[:count]:
+                (root / split / breed.name / photo.name).symlink_to(photo)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(real_data: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs on the few, by the real command."""
+    directory = tmp_path_factory.mktemp("run") / "few"
+    arguments = [*overrides(real_data, "mobilenetv2"), f"data.root={few}", "trainer.max_epochs=2", "optimizer.lr=0.03"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["dogbreed.train", *arguments, f"hydra.run.dir={directory}"])
+        dogbreed.train.main()
+    return directory
+
+
+def test_linear_probe__accuracy_of_the_default_configuration(real_data: Path) -> None:
+    found: dict[str, Any] = {}
+    for backbone in WEIGHTS:
+        arguments = [*overrides(real_data, backbone), f"data.root={real_data / 'dogs120'}"]
+        found[backbone] = measure(arguments, seeds=3, baseline=False)
+        print(f"{backbone}: test {found[backbone]['test/acc']:.2%} +- {found[backbone]['half_width_95']:.2%} (95 %)")
+    assert found["mobilenetv2"]["test/acc"] >= 0.82
+    assert abs(found["mobilenetv2"]["test/acc"] - found["tv_mobilenetv2"]["test/acc"]) <= 0.005
+
+
+def test_run__names_breeds_and_leaves_every_backbone_entry_as_it_was(real_data: Path, run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test/acc"] > 0.3  # 120 breeds, three photographs each; chance is below 0.01
+    before = load_file(real_data / "weights" / WEIGHTS["mobilenetv2"])
+    after = load_file(run / "artifact" / "weights.safetensors")
+    entries = {name.removeprefix("backbone."): entry for name, entry in after.items() if name.startswith("backbone.")}
+    assert {name for name in before if not name.startswith("classifier.")} == entries.keys()
+    assert [name for name, entry in entries.items() if not torch.equal(entry, before[name])] == []
+
+
+def test_metrics__do_not_depend_on_the_batch_size(run: Path, few: Path, tmp_path: Path) -> None:
+    found = []
+    for size in (1, 7, 64, 256):
+        out = tmp_path / str(size)
+        arguments = [f"artifact={run / 'artifact'}", f"data.root={few}", "split=val", f"data.batch_size={size}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["dogbreed.evaluate", *arguments, f"hydra.run.dir={out}"])
+            dogbreed.evaluate.main()
+        found.append(json.loads((out / "metrics.json").read_text()))
+    trained = json.loads((run / "metrics.json").read_text())
+    for metrics in found:
+        assert metrics["val/acc"] == found[0]["val/acc"] == trained["val/acc"]
+        assert math.isclose(metrics["val/loss"], found[0]["val/loss"], rel_tol=1e-6)
+        assert math.isclose(metrics["val/loss"], trained["val/loss"], rel_tol=1e-6)
+
+
+def reference(library: str, real_data: Path) -> tuple[Any, torch.nn.Module]:
+    """The library's own transform and network, its classifier off."""
+    network: Any
+    if library == "timm":
+        network = timm.create_model("mobilenetv2_100")
+        network.load_state_dict(load_file(real_data / "weights" / WEIGHTS["mobilenetv2"]))
+        network.reset_classifier(0)
+        return create_transform(**resolve_data_config({}, model=network)), network.eval()
+    network = mobilenet_v2()
+    network.load_state_dict(load_file(real_data / "weights" / WEIGHTS["tv_mobilenetv2"]))
+    network.classifier = torch.nn.Identity()
+    return MobileNet_V2_Weights.IMAGENET1K_V1.transforms(), network.eval()
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "tag", "weights"),
+    [
+        ("timm", "mobilenetv2_100", "ra_in1k", "mobilenetv2"),
+        ("torchvision", "mobilenet_v2", "IMAGENET1K_V1", "tv_mobilenetv2"),
+    ],
+)
+def test_transform__gives_the_librarys_own_pixels_and_features(
+    real_data: Path, library: str, name: str, tag: str, weights: str
+) -> None:
+    backbone: Backbone = make_backbone(library, name, tag=tag, weights=str(real_data / "weights" / WEIGHTS[weights]))
+    transform, network = reference(library, real_data)
+    photographs = sorted((real_data / "originals").rglob("*.jpg"))[::10]
+    assert len(photographs) == 30
+    spec = backbone.transform
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
+    for path in photographs:
+        ours = spec.clean_view(decode_image(path))
+        theirs = transform(Image.open(path).convert("RGB"))
+        difference = (theirs * std + mean) * 255 - ours
+        assert difference.abs().max().round() <= 2, path
+        with torch.no_grad():
+            expected = network(theirs[None])
+        error = (backbone(ours[None]) - expected).norm() / expected.norm()
+        assert error <= 1e-2, path
