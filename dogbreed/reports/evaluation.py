@@ -85,9 +85,11 @@ def _draw(path: Path, confusion: Counts, class_names: Sequence[str], title: str)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     font = 10 if len(class_names) <= 20 else 7 if len(class_names) <= 60 else 5
     ticks = range(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation=90, fontsize=font)
-    axes.set_yticks(ticks, class_names, fontsize=font)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    # A name may hold $, which would be read as mathematics.
+    axes.set_xticks(ticks, class_names, rotation=90, fontsize=font, parse_math=False)
+    axes.set_yticks(ticks, class_names, fontsize=font, parse_math=False)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(title, parse_math=False)
     if len(class_names) <= 20:
         for (row, column), count in np.ndenumerate(confusion):
             if count:

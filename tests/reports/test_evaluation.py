@@ -105,7 +105,7 @@ def test_write_evaluation__writes_tables_that_parse(tmp_path: Path) -> None:
         assert sum(int(row["pictures"]) for row in csv.DictReader(file)) == counts.sum() - counts.trace()
 
 
-@pytest.mark.parametrize("name", ["$x^2$", "$unbalanced", "a\\b", "50%_{x}"])
+@pytest.mark.parametrize("name", ["$\\nope$", "$x^2$", "a\\b"])
 def test_write_evaluation__takes_names_as_they_are(name: str, tmp_path: Path) -> None:
     write_evaluation(tmp_path, np.array([[3, 1], [2, 4]]), [name, "plain"], name)
 
