@@ -26,7 +26,8 @@ from dogbreed.errors import ConfigError, DogbreedError, OutputError, did_you_mea
 from dogbreed.models.metrics import direction
 
 CONFIG = "pkg://dogbreed.conf"
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+_DISK |= {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}  # a place that is no folder, nor can be one
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
@@ -40,11 +41,14 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         composed = True
         try:
             return task(config)
-        except DogbreedError as error:
+        except (DogbreedError, MissingMandatoryValue, InterpolationResolutionError, OSError) as error:
+            mistake = _mistake(error, config_name)
+            if mistake is None:
+                raise
             # In a sweep the error goes to the sweeper; a single run ends here, without Hydra's own words.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
-            fail(error)
+                raise mistake from error
+            fail(mistake)
 
     guarded.__doc__ = task.__doc__
     previous = os.environ.get("HYDRA_FULL_ERROR")
@@ -52,16 +56,11 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     try:
         _check_grammar(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
-    except DogbreedError as error:
-        fail(error)
-    except (HydraException, OmegaConfBaseException) as error:
-        if composed and not isinstance(error, MissingMandatoryValue | InterpolationResolutionError):
+    except (DogbreedError, HydraException, OmegaConfBaseException, OSError) as error:
+        mistake = _mistake(error, config_name)
+        if mistake is None or (composed and isinstance(error, HydraException | OmegaConfBaseException)):
             raise  # a defect of ours, not a mistake in the config
-        fail(_explain(error, config_name))
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        fail(_disk_error(error))
+        fail(mistake)
     finally:
         if previous is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
@@ -76,19 +75,31 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     section = OmegaConf.select(config, key)
     if section is None or "_target_" not in section:
         return None
+    for missing in sorted(OmegaConf.missing_keys(section)):
+        raise _not_set(missing)
+    call = partial(_call, key, section["_target_"])
+    # Hydra would turn arguments of its own into parts of the config; so it makes a factory, and we call it.
+    factory = call(instantiate, section, _partial_=True, _convert_="all")
+    return partial(call, factory, **arguments) if section.get("_partial_") else call(factory, **arguments)
+
+
+def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **arguments: Any) -> Any:
+    """What `make` makes; what its settings make it stumble over becomes an error that names their section."""
     try:
-        # Hydra would turn arguments of its own into parts of the config; so it makes a factory, and we call it.
-        factory = instantiate(section, _partial_=True, _convert_="all")
-        return partial(factory, **arguments) if section.get("_partial_") else factory(**arguments)
+        return make(*inputs, **arguments)
     except (InstantiationException, MisconfigurationException, TypeError, ValueError) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):
             raise cause from None
         raise ConfigError(
             got=f"{key} cannot be made: {cause}",
-            allowed=f"settings that {section['_target_']} takes",
+            allowed=f"settings that {target} takes",
             hint=f"look at the section: --cfg job --package {key}",
         ) from error
+
+
+def _not_set(key: str) -> ConfigError:
+    return ConfigError(f"{key} is not set", "a value for it", f"add {key}=VALUE")
 
 
 def fail(error: DogbreedError) -> None:
@@ -120,7 +131,7 @@ def _check_grammar(arguments: Sequence[str]) -> None:
             continue
         try:
             OverridesParser.create().parse_override(argument)
-        except OverrideParseException as error:
+        except HydraException as error:
             key, value = argument.split("=", 1)
             quoted = value.replace("'", "\\'")
             raise ConfigError(
@@ -130,6 +141,15 @@ def _check_grammar(arguments: Sequence[str]) -> None:
             ) from error
 
 
+def _mistake(error: Exception, config_name: str) -> DogbreedError | None:
+    """The mistake of the user that `error` comes from; None where there is none."""
+    if isinstance(error, DogbreedError):
+        return error
+    if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra has some that are both
+        return _disk_error(error) if error.errno in _DISK else None
+    return _explain(error, config_name)
+
+
 def _explain(error: Exception, config_name: str) -> ConfigError:
     text = str(error)
     missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
@@ -137,11 +157,12 @@ def _explain(error: Exception, config_name: str) -> ConfigError:
         r"(?:Could not find|Could not load) '([^']+?)'?\n+Available options in '([^']+)':\s+(.*)", text, re.S
     )
     if isinstance(error, MissingMandatoryValue):
-        key = text.split(":")[-1].strip().splitlines()[0]
-        return ConfigError(f"{key} is not set", "a value for it", f"add {key}=VALUE")
+        return _not_set(text.split(":")[-1].strip().splitlines()[0])
+    if isinstance(error, OverrideParseException):
+        return ConfigError(f"the override {error.override}", "key=value, +key=value, ~key", "correct the override")
     if option:
         wanted, group, listed = option.groups()
-        names = listed.split()
+        names = listed.split("Config search path")[0].split()
         chosen = wanted.rsplit("/", 1)[-1]
         return ConfigError(
             f"{group}={chosen}, which does not exist{did_you_mean(chosen, names)}", " ".join(names), f"set {group}"

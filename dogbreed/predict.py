@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         predictor = Predictor.load(options.artifact, options.device)
         answers = answer_all(predictor, paths, options.top_k, options.batch_size)
         watched = tqdm(answers, total=len(paths), unit="picture", disable=not sys.stderr.isatty() or len(paths) < 50)
-        return 1 if _WRITERS[options.format](watched) else 0
+        bad = _WRITERS[options.format](watched)
+        sys.stdout.flush()  # here, and not when Python ends, where nothing catches what a closed pipe raises
+        return 1 if bad else 0
     except DogbreedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

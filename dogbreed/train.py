@@ -20,6 +20,7 @@ from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
+from dogbreed.models.metrics import direction
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
@@ -29,6 +30,7 @@ from dogbreed.training.interruption import LAST, check_checkpoint
 
 def train(config: DictConfig) -> float:
     """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
+    _check_settings(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
@@ -57,6 +59,23 @@ def train(config: DictConfig) -> float:
     if trainer.is_global_zero:
         _save(config, directory, model, datamodule, metrics)
     return metrics[config.monitor]
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Refuse now what Lightning would stumble over later."""
+    seed, epochs, resume = config.seed, config.trainer.max_epochs, config.resume
+    for key, value, ok, allowed in (
+        ("seed", seed, _is_whole(seed) and 0 <= seed < 2**32, "a whole number from 0 to 2**32 - 1"),
+        ("trainer.max_epochs", epochs, _is_whole(epochs) and epochs >= 1, "a whole number >= 1"),
+        ("resume", resume, isinstance(resume, bool), "true or false"),
+    ):
+        if not ok:
+            raise ConfigError(f"{key}={value}", allowed, f"set {key}")
+    direction(config.monitor)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbone) -> BreedClassifier:

@@ -60,7 +60,7 @@ class BreedClassifier(pl.LightningModule):
                 "one name for each output",
                 "make the head with num_classes=len(class_names)",
             )
-        if not 0 <= label_smoothing < 1:
+        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
             raise ConfigError(f"label_smoothing={label_smoothing}", "in [0, 1)", "set label_smoothing")
         self.backbone = backbone
         self.head = head
@@ -134,18 +134,23 @@ class BreedClassifier(pl.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("head.")}
         checkpoint["backbone"] = self.backbone.fingerprint()
         checkpoint["class_names"] = list(self.class_names)
+        checkpoint["head"] = {"kind": self.head.kind, **self.head.settings()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint belongs to this backbone and these classes, and put the backbone back.
+        """Check that the checkpoint belongs to this backbone, head and classes, and put the backbone back.
 
         Raises:
             CheckpointError: it does not.
         """
-        for what, ours in (("class_names", list(self.class_names)), ("backbone", self.backbone.fingerprint())):
+        for what, ours in (
+            ("class_names", list(self.class_names)),
+            ("backbone", self.backbone.fingerprint()),
+            ("head", {"kind": self.head.kind, **self.head.settings()}),
+        ):
             if checkpoint.get(what) != ours:
                 raise CheckpointError(
                     f"a checkpoint of another run: its {what.replace('_', ' ')} differ from this one's",
-                    "a checkpoint of the same backbone, weights and classes",
+                    "a checkpoint of the same backbone, weights, head and classes",
                     "resume with the overrides of that run, or start a new one",
                 )
         rest = {k: v for k, v in self.state_dict().items() if not k.startswith("head.")}

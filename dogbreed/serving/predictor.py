@@ -58,13 +58,20 @@ class Predictor:
     Args:
         artifact: as `load_artifact` returns it.
         device: such as "cpu" or "cuda".
+
+    Raises:
+        ConfigError: there is no such device.
     """
 
     def __init__(self, artifact: Artifact, device: str = "cpu") -> None:
         self.artifact = artifact
-        self.device = torch.device(device)
-        self._backbone = artifact.backbone.to(self.device)
-        self._head = artifact.head.to(self.device).eval()
+        try:
+            self.device = torch.device(device)
+            self._backbone = artifact.backbone.to(self.device)
+            self._head = artifact.head.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts, CUDA without a GPU raises
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"the device {device!r}: {reason}", "a device of this machine", "use cpu") from error
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> Predictor:

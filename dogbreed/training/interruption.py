@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -67,14 +65,20 @@ def check_checkpoint(path: Path) -> None:
         CheckpointError: it is missing or damaged, or holds more than tensors and plain values.
     """
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"no checkpoint at {path}", "a run directory with checkpoints/last.ckpt", "start without resume=true"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            got=f"{path} is damaged: {str(error).splitlines()[0]}",
-            allowed="a checkpoint as it was written",
-            hint="remove it to start again, or continue from best.ckpt: copy that over it",
-        ) from error
+    except Exception as error:  # torch raises whatever a broken file makes it stumble over
+        raise _damaged(path, (str(error) or type(error).__name__).splitlines()[0]) from error
+    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
+        raise _damaged(path, f"it holds a {type(content).__name__} that describes no run")
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        got=f"{path} is damaged: {reason}",
+        allowed="a checkpoint as it was written",
+        hint="remove it to start again, or continue from best.ckpt: copy that over it",
+    )

@@ -332,6 +332,13 @@ def test_decode_image__truncated_picture_that_is_already_open():
         decode_image(Image.open(io.BytesIO(content[: len(content) // 2])))
 
 
+def test_decode_image__broken_chunk_at_which_pillow_raises_a_syntax_error():
+    packer = zlib.compressobj()
+    rows = packer.compress(bytes(9)) + packer.flush(zlib.Z_SYNC_FLUSH)  # one of eight, more to come
+    with pytest.raises(ImageError, match="broken PNG file"):
+        decode_image(make_png(8, 8, 8, 0, rows)[:-12] + b"\0\0\0\4\1\2\3\4abcd1234")
+
+
 def test_decode_image__text_named_jpg(tmp_path):
     path = tmp_path / "notes.jpg"
     path.write_text("not a photograph")

@@ -194,6 +194,13 @@ def test_picture_loader__epoch_after_a_resumed_one_is_whole(make_loader, num_wor
     assert_same(list(loader), list(make_loader(epoch=1)))
 
 
+def test_picture_loader__second_reading_of_a_resumed_epoch_is_whole(make_loader):
+    loader = make_loader()
+    loader.load_state_dict({"epoch": 0, "batches": 5})
+    list(loader)
+    assert_same(list(loader), list(make_loader()))
+
+
 def test_picture_loader__resumed_loader_can_be_saved_again(make_loader):
     whole, loader = list(make_loader()), make_loader()
     loader.load_state_dict({"epoch": 0, "batches": 2})
