@@ -56,9 +56,9 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     try:
         _check_grammar(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
-    except (DogbreedError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (DogbreedError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
         mistake = _mistake(error, config_name)
-        if mistake is None or (composed and isinstance(error, HydraException | OmegaConfBaseException)):
+        if mistake is None or (composed and not isinstance(error, DogbreedError | OSError)):
             raise  # a defect of ours, not a mistake in the config
         fail(mistake)
     finally:

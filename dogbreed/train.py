@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -63,14 +63,18 @@ def train(config: DictConfig) -> float:
 
 def _check_settings(config: DictConfig) -> None:
     """Refuse now what Lightning would stumble over later."""
-    seed, epochs, resume = config.seed, config.trainer.max_epochs, config.resume
-    for key, value, ok, allowed in (
-        ("seed", seed, _is_whole(seed) and 0 <= seed < 2**32, "a whole number from 0 to 2**32 - 1"),
-        ("trainer.max_epochs", epochs, _is_whole(epochs) and epochs >= 1, "a whole number >= 1"),
-        ("resume", resume, isinstance(resume, bool), "true or false"),
+    for key, least, most in (
+        ("seed", 0, 2**32 - 1),
+        ("trainer.max_epochs", 1, None),
+        ("trainer.accumulate_grad_batches", 1, None),
+        ("trainer.log_every_n_steps", 0, None),
     ):
-        if not ok:
+        value = OmegaConf.select(config, key)
+        if not _is_whole(value) or value < least or (most is not None and value > most):
+            allowed = f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
             raise ConfigError(f"{key}={value}", allowed, f"set {key}")
+    if not isinstance(config.resume, bool):
+        raise ConfigError(f"resume={config.resume}", "true or false", "set resume")
     direction(config.monitor)
 
 

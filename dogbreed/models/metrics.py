@@ -26,7 +26,9 @@ def direction(key: str) -> str:
     """
     known = {f"val/{name}": mode for name, mode in DIRECTIONS.items()}
     if key not in known:
-        raise ConfigError(f"monitor={key}{did_you_mean(key, known)}", ", ".join(known), "set monitor to one of them")
+        raise ConfigError(
+            f"monitor={key}{did_you_mean(str(key), known)}", ", ".join(known), "set monitor to one of them"
+        )
     return known[key]
 
 

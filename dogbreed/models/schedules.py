@@ -7,6 +7,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from dogbreed.errors import ConfigError
+
 
 def cosine_with_warmup(optimizer: Optimizer, *, total_steps: int, warmup: float) -> LambdaLR:
     """The learning rate rises linearly, then falls to zero along half a cosine.
@@ -18,7 +20,12 @@ def cosine_with_warmup(optimizer: Optimizer, *, total_steps: int, warmup: float)
         optimizer: whose learning rate is the peak.
         total_steps: optimiser steps in the run.
         warmup: share of the steps in which it rises, in [0, 1).
+
+    Raises:
+        ConfigError: `warmup` is out of its range.
     """
+    if not 0 <= warmup < 1:
+        raise ConfigError(f"warmup={warmup}", "in [0, 1)", "set scheduler.warmup")
     rising = round(warmup * total_steps)
 
     def factor(step: int) -> float:
