@@ -92,7 +92,7 @@ def _write_table(answers: Iterable[Answer]) -> int:
         others = ", ".join(f"{other.breed} {other.probability:.1%}" for other in answer.top_k[1:4])
         table.add_row(path, answer.breed, f"{answer.probability:.1%}", others)
     # Off a terminal the table is as wide as its longest row, so that nothing is cut or folded.
-    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False)
+    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
     if table.row_count:
         console.print(table)
     return bad

@@ -12,7 +12,8 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from timm.data import create_transform, resolve_data_config
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 import dogbreed.evaluate

@@ -16,6 +16,9 @@ from dogbreed.errors import ImageError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 
+# What those names may hold, whichever of them a file bears: no format that starts a program (EPS) or a container.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
 # A picture is decoded whole, at 3 bytes a pixel; 100 megapixels (300 MB) is more than any camera phone
 # makes, and little enough for every worker of a small machine.
 MAX_PIXELS = 100_000_000
@@ -59,7 +62,7 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image) -> Tensor
         with warnings.catch_warnings():
             # The size is checked below, against our own limit and with our own message.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 return _to_tensor(_to_rgb(image, name))
     except ImageError:
         raise

@@ -525,3 +525,9 @@ def test_decode_image__damaged_files_are_read_or_refused(name, changes, length):
     for place, value in changes:
         content[place % len(content)] = value
     assert is_read_or_refused(bytes(content[:length]))
+
+
+def test_decode_image__opens_no_format_that_starts_a_program() -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
+    with pytest.raises(ImageError, match="no picture in a known format"):
+        decode_image(eps)

@@ -42,6 +42,7 @@ class Meddle(pl.Callback):
         self.what = what
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, BreedClassifier)
         self.what(pl_module.backbone.network)
 
 
