@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -442,7 +442,10 @@ def test_predict__on_a_device_that_is_not_there(
     assert f"the device '{device}'" in check(command(dogbreed.predict.main, *arguments))
 
 
-def test_train__in_a_process_of_its_own_shows_its_help() -> None:
-    ended = subprocess.run([sys.executable, "-m", "dogbreed.train", "--help"], capture_output=True, text=True)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_train__as_a_module_shows_its_help(command: Command) -> None:
+    def main() -> None:
+        runpy.run_module("dogbreed.train", run_name="__main__")
 
-    assert (ended.returncode, ended.stderr, "backbone: any, mobilenetv2" in ended.stdout) == (0, "", True)
+    ended = command(main, "--help")
+    assert (ended.code, ended.err, "backbone: any, mobilenetv2" in ended.out) == (0, "", True)
