@@ -1,6 +1,8 @@
 # make train: set up and run the main job on drawn pictures.   make test: set up and pass the quick tests.
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.10,$(shell command -v python$(v) 2>/dev/null)) python3)
 VENV ?= .venv
+# One thread a test process: several of them share the cores.
+TEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml constraints.txt
 
@@ -11,7 +13,7 @@ train: $(VENV)/.core
 	$(BIN)/python -m dogbreed.train experiment=quickstart
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(TEST) -m "not slow" -n auto
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

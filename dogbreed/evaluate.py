@@ -14,12 +14,12 @@ from dogbreed.models.classifier import BreedClassifier
 from dogbreed.reports.evaluation import confused, write_evaluation
 from dogbreed.runs import is_first_process, start_run, write_skipped
 from dogbreed.serving.artifact import load_artifact
-from dogbreed.train import make_trainer
+from dogbreed.train import check_counted, make_trainer
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
     """The metrics of the artifact on `config.split`, written with a per-class table and the confused pairs."""
-    artifact = load_artifact(config.artifact)
+    artifact = load_artifact(str(config.artifact))
     datamodule = build(
         config,
         "data",
@@ -36,6 +36,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     tested = trainer.test(model, datamodule=datamodule, verbose=False)[0]
     # Lightning calls every split it tests "test".
     metrics = {f"{config.split}/{name.split('/', 1)[1]}": value for name, value in tested.items()}
+    check_counted(metrics, datamodule)
     if not trainer.is_global_zero:
         return metrics
     write_json(directory / "metrics.json", metrics)

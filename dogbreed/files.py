@@ -33,8 +33,8 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file, or leave the one that was there.
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a whole file, or leave the one that was there, whatever happens meanwhile.
 
     Raises:
         OutputError: it cannot be written.
@@ -43,11 +43,23 @@ def write_text(path: Path, text: str) -> None:
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A file name that is not UTF-8 comes as lone surrogates, which are written escaped.
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, or leave the one that was there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    # A file name that is not UTF-8 comes as lone surrogates, which are written escaped.
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ Answer = tuple[str, Prediction | ImageError]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer for every picture; 0 if all could be answered, 1 otherwise."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         paths = list(find_pictures(options.paths))
         predictor = Predictor.load(options.artifact, options.device)
@@ -53,6 +56,7 @@ def find_pictures(paths: Iterable[str]) -> Iterator[str]:
         found = [
             os.path.join(parent, name)
             for parent, _, files in sorted(os.walk(path))
+            if not any(part.startswith(".") for part in os.path.relpath(parent, path).split(os.sep) if part != ".")
             for name in sorted(files)
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
         ]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
-from dogbreed.errors import ConfigError
+from dogbreed.errors import ConfigError, DataError, OutputError
 from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
@@ -31,6 +35,7 @@ from dogbreed.training.interruption import LAST, check_checkpoint
 def train(config: DictConfig) -> float:
     """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
     _check_settings(config)
+    checkpoint = _resume_from(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
@@ -44,7 +49,7 @@ def train(config: DictConfig) -> float:
     model = make_model(config, datamodule, backbone)
     trainer = make_trainer(config)
     try:
-        trainer.fit(model, datamodule, ckpt_path=_resume_from(config), weights_only=True)
+        trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         metrics = _test_best(trainer, model, datamodule)
     except SIGTERMException:
         again = [entry for entry in overrides if not entry.startswith("resume=")]
@@ -109,7 +114,9 @@ def make_trainer(config: DictConfig) -> pl.Trainer:
         key: [build(config, f"{key}.{name}") for name in config.get(key) or {}] for key in ("callbacks", "logger")
     }
     if config.trainer.enable_progress_bar is None:
-        settings["enable_progress_bar"] = sys.stderr.isatty()
+        settings["enable_progress_bar"] = sys.stdout.isatty()
+    if settings.get("enable_progress_bar", config.trainer.enable_progress_bar):
+        settings["callbacks"].append(TQDMProgressBar())  # rich's would fold the epoch lines at the terminal's width
     trainer: pl.Trainer = build(config, "trainer", **settings)
     return trainer
 
@@ -117,8 +124,16 @@ def make_trainer(config: DictConfig) -> pl.Trainer:
 def _resume_from(config: DictConfig) -> str | None:
     """The checkpoint to continue from, None for a fresh start."""
     last = Path(config.paths.checkpoints) / LAST
-    if not config.resume or not last.exists():
+    if not last.exists():
+        if config.resume:
+            _say(f"no checkpoint at {last}: starting anew")
         return None
+    if not config.resume:
+        raise OutputError(
+            got=f"{config.paths.output_dir} holds a run already",
+            allowed="a new directory, or the same one to continue that run",
+            hint="add resume=true to continue it, or choose another hydra.run.dir",
+        )
     check_checkpoint(last)
     _say(f"continuing from {last}")
     return str(last)
@@ -127,11 +142,25 @@ def _resume_from(config: DictConfig) -> str | None:
 def _test_best(trainer: pl.Trainer, model: BreedClassifier, datamodule: BreedDataModule) -> dict[str, float]:
     """val/* and test/* of the best epoch, loaded again from its checkpoint; test is read this once."""
     best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    if not best:
+        raise ConfigError("no epoch was finished", "one at least", "train for longer: trainer.max_epochs")
     check_checkpoint(Path(best))
     metrics: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
         metrics |= evaluate(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)[0]
+    check_counted(metrics, datamodule)
     return metrics
+
+
+def check_counted(metrics: dict[str, float], datamodule: BreedDataModule) -> None:
+    """Raises a DataError where a split had no picture that could be read, and so no loss."""
+    for name, value in metrics.items():
+        if name.endswith("/loss") and math.isnan(value) and datamodule.skipped:
+            raise DataError(
+                got=f"{name} counts no picture ({describe_skipped(datamodule.skipped)})",
+                allowed="one readable picture at least",
+                hint="look at skipped.csv, and at data.root",
+            )
 
 
 def _save(
@@ -140,7 +169,8 @@ def _save(
     write_json(directory / "metrics.json", metrics)
     confusion = model.confusion_matrix.numpy()
     write_evaluation(directory, confusion, model.class_names, f"test: {metrics['test/acc']:.1%} right")
-    counts = {name: len(datamodule.split(name)) for name in SPLITS}
+    unreadable = Counter(entry.split for entry in datamodule.skipped if entry.reason.startswith("unreadable"))
+    counts = {name: len(datamodule.split(name)) - unreadable[name] for name in SPLITS}
     artifact = save_artifact(
         config.paths.artifact,
         model.backbone,
@@ -154,8 +184,11 @@ def _save(
     for note in config.notes:
         _say(note)
     _say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")
+    if datamodule.skipped:
+        _say(f"{describe_skipped(datamodule.skipped)}; each is listed in {directory}/skipped.csv")
     _say(f"look at {directory}/confusion.png, then try it on a picture:")
-    _say(f"  python -m dogbreed.predict --artifact {artifact} PICTURE.jpg")
+    picture = datamodule.split("test").paths[0]
+    _say(f"  {shlex.join(['python', '-m', 'dogbreed.predict', '--artifact', str(artifact), picture])}")
 
 
 @rank_zero_only

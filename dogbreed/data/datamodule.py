@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -65,6 +66,9 @@ class BreedDataModule(pl.LightningDataModule):
         _check("split", test_split, test_split in SPLITS, "train, val or test")
         workers_ok = num_workers is None or (isinstance(num_workers, int) and num_workers >= 0)
         _check("data.num_workers", num_workers, workers_ok, "a whole number >= 0, or null for what suits the machine")
+        for name, fraction in (("val", val_fraction), ("test", test_fraction)):
+            ok = fraction is None or isinstance(fraction, int | float)
+            _check(f"data.{name}_fraction", fraction, ok, "a number between 0 and 1, or null")
         self.root = Path(root)
         self.transform = transform
         self.batch_size = batch_size
@@ -133,8 +137,8 @@ class BreedDataModule(pl.LightningDataModule):
         """Clean views of `test_split`."""
         return self.loader(self.test_split)
 
-    def loader(self, name: str, *, train: bool = False) -> PictureLoader:
-        """Batches of a split: as training reads them, or clean and in order."""
+    def loader(self, name: str, *, train: bool = False, shared: bool = True) -> PictureLoader:
+        """Batches of a split: as training reads them, or clean and in order; shared between processes, or whole."""
         split, trainer = self.split(name), self.trainer
         if self.transform is None:
             raise ConfigError("no transform", "the one of the backbone", "datamodule.transform = backbone.transform")
@@ -144,8 +148,8 @@ class BreedDataModule(pl.LightningDataModule):
             self.batch_size,
             shuffle=train,
             seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer and shared else 0,
+            world_size=trainer.world_size if trainer and shared else 1,
         )
         # Lightning makes the first iterator of a resumed fit before it calls set_epoch.
         batches.set_epoch(trainer.current_epoch if trainer and train else 0)
@@ -166,17 +170,19 @@ class BreedDataModule(pl.LightningDataModule):
             self._unreadable[path] = reason
         return batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands: Lightning keeps it with each checkpoint."""
-        return self._train_loader.state_dict() if self._train_loader else {}
+    def state_dict(self) -> dict[str, Any]:
+        """Where the epoch stands and what could not be read: Lightning keeps it with each checkpoint."""
+        loader = self._train_loader.state_dict() if self._train_loader else None
+        return {"loader": loader, "unreadable": dict(self._unreadable)}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue in the middle of an epoch.
 
         Lightning gives a loader its own state back only if the loader is made after the checkpoint is read,
         and a schedule that asks for the number of steps has it made before.
         """
-        self._resumed_from = state_dict or None
+        self._resumed_from = state_dict["loader"]
+        self._unreadable |= state_dict["unreadable"]
 
     def teardown(self, stage: str) -> None:
         """Let every process know what each of them could not decode."""

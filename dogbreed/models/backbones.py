@@ -24,7 +24,8 @@ class Backbone(nn.Module):
     called on it or on the module that holds it, so that BatchNorm's statistics stay as they are.
 
     Attributes:
-        source: library, name and tag, with which `make_backbone` makes the same network again.
+        source: library, name and tag, with which `make_backbone` makes the same network again, and what weights
+            it was given: pretrained, none, or a file's name.
         transform: the preprocessing of its weights.
         num_features: D.
     """
@@ -88,7 +89,9 @@ def make_backbone(
         fit_weights(network, load_weights(weights), classifiers, str(weights))
     if image_size is not None:
         transform = transform.with_size(image_size)
-    backbone = Backbone(network, num_features, transform, {"library": library, "name": name, "tag": tag})
+    named = weights if weights in ("pretrained", "none") else Path(weights).name
+    source = {"library": library, "name": name, "tag": tag, "weights": named}
+    backbone = Backbone(network, num_features, transform, source)
     _check_size(backbone)
     return backbone
 

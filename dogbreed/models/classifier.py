@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from dogbreed.data.dataset import Batch
@@ -36,8 +35,8 @@ class BreedClassifier(pl.LightningModule):
         optimizer: makes an optimiser of the head's parameters; needed for training only.
         scheduler: makes a learning-rate schedule, stepped after each optimiser step, from the optimiser
             and `total_steps`; None keeps the rate.
-        label_smoothing: share of the target spread over all classes, in [0, 1).
-        class_weights: the weight of each class in the loss, length C; None for equal weights.
+        label_smoothing: share of the training target spread over all classes, in [0, 1).
+        class_weights: the weight of each class in the training loss, length C; None for equal weights.
         seed: of every training step's chance (dropout).
     """
 
@@ -72,6 +71,7 @@ class BreedClassifier(pl.LightningModule):
 
     def _configure_losses(self, label_smoothing: float, class_weights: Tensor | None) -> None:
         self.loss = nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+        self.plain_loss = nn.CrossEntropyLoss()  # val and test are measured alike, however a run was trained
 
     def _configure_metrics(self, num_classes: int) -> None:
         self.train_metrics = make_metrics(num_classes, "train")
@@ -97,13 +97,14 @@ class BreedClassifier(pl.LightningModule):
         return logits
 
     def _step(self, batch: Batch, split: str) -> Tensor:
-        logits = self(batch.images)
-        if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn, nothing to count
+        logits, metrics = self(batch.images), getattr(self, f"{split}_metrics")
+        # Also where there is nothing to count: every process must take part when the counts are joined.
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=max(1, len(batch.targets)))
+        if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn
             return logits.sum()
-        loss: Tensor = self.loss(logits, batch.targets)
-        metrics: MetricCollection = getattr(self, f"{split}_metrics")
-        metrics.update(preds=logits, target=batch.targets, loss=loss, weight=loss_weight(self.loss, batch.targets))
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        measure = self.loss if split == "train" else self.plain_loss
+        loss: Tensor = measure(logits, batch.targets)
+        metrics.update(preds=logits, target=batch.targets, loss=loss, weight=loss_weight(measure, batch.targets))
         if split == "test":
             self.confusion.update(logits, batch.targets)
         return loss

@@ -122,6 +122,7 @@ def load_artifact(directory: str | Path) -> Artifact:
     try:
         source = about["backbone"]
         backbone = make_backbone(source["library"], source["name"], tag=source["tag"], weights="none")
+        backbone.source["weights"] = str(source["weights"])
         backbone.transform = TransformSpec.from_dict(about["transform"])
         settings = dict(about["head"])
         head = make_head(settings.pop("kind"), settings)

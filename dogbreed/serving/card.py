@@ -18,7 +18,8 @@ def model_card(about: dict[str, Any]) -> str:
     return f"""# {len(names)} classes on a frozen {backbone["name"]}
 {notes}
 A {head["kind"]} head on the {backbone["num_features"]} features of {backbone["library"]}'s {backbone["name"]}
-({backbone["tag"]}), which was kept frozen. Pictures are read at {transform["size"]} x {transform["size"]} pixels.
+({backbone["tag"]}; weights: {backbone["weights"]}), which was kept frozen.
+Pictures are read at {transform["size"]} x {transform["size"]} pixels.
 
 Classes: {shown}
 

@@ -33,7 +33,9 @@ class MeanColourBaseline(pl.Callback):
 
 def mean_colours(datamodule: BreedDataModule, split: str) -> tuple[Tensor, Tensor]:
     """The mean RGB of each picture's clean view, float (N, 3) in [0, 255], and the targets (N,)."""
-    batches = [(batch.images.float().mean(dim=(2, 3)), batch.targets) for batch in datamodule.loader(split)]
+    batches = [
+        (batch.images.float().mean(dim=(2, 3)), batch.targets) for batch in datamodule.loader(split, shared=False)
+    ]
     return torch.cat([colours for colours, _ in batches]), torch.cat([targets for _, targets in batches])
 
 

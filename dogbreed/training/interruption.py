@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.errors import CheckpointError
+from dogbreed.files import write_bytes
 
 LAST = "last.ckpt"
 
@@ -36,6 +40,15 @@ class ResumableCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best so far, also where the run's directory has been moved or copied since."""
+        old, new = str(state_dict["dirpath"]), str(self.dirpath)
+        moved = dict(state_dict, dirpath=new)
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            moved[key] = _moved(state_dict[key], old, new)
+        moved["best_k_models"] = {_moved(p, old, new): score for p, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(moved)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where the run begins, unless it continues."""
         super().on_train_start(trainer, pl_module)
@@ -49,13 +62,43 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save where SIGTERM stopped the training; a stopped validation is done again with its epoch."""
-        if isinstance(exception, SIGTERMException) and trainer.training:
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        # Between two optimiser steps a checkpoint would lack the gradients gathered so far.
+        whole = done % trainer.accumulate_grad_batches == 0
+        if isinstance(exception, SIGTERMException) and trainer.training and whole:
             trainer.save_checkpoint(self._last)
 
     @property
     def _last(self) -> Path:
         assert self.dirpath is not None
         return Path(self.dirpath) / LAST
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Early stopping that also holds for a run that is resumed after it had stopped early."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where the checkpoint says that it is time."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint under another name in its own folder, then renames it.
+
+    Lightning writes into the system's temporary folder; from another file system that is a copy, which a kill
+    or a full disk would leave half done over the good checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write `checkpoint` to `path`, or leave what was there."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_bytes(Path(path), content.getbuffer())
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    return str(Path(new) / Path(path).relative_to(old)) if path else path
 
 
 def check_checkpoint(path: Path) -> None:

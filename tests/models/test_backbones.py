@@ -199,7 +199,7 @@ def test_backbone__answers_an_empty_batch(backbone: Backbone) -> None:
 
 
 def test_backbone__is_made_again_from_its_source(backbone: Backbone) -> None:
-    again = make_backbone(**backbone.source, weights="none")  # type: ignore[arg-type]
+    again = make_backbone(**{**backbone.source, "weights": "none"})  # type: ignore[arg-type]
 
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in backbone.state_dict().items()}
 
