@@ -14,13 +14,19 @@ from torch.optim import SGD
 
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.transforms import CropFlip
-from dogbreed.errors import CheckpointError
+from dogbreed.errors import CheckpointError, OutputError
 from dogbreed.models.backbones import make_backbone
 from dogbreed.models.classifier import BreedClassifier
 from dogbreed.models.heads import MLPHead, initialise
 from dogbreed.models.schedules import cosine_with_warmup
 from dogbreed.training.epochs import EpochLog
-from dogbreed.training.interruption import LAST, ResumableCheckpoint, check_checkpoint
+from dogbreed.training.interruption import (
+    LAST,
+    AtomicCheckpointIO,
+    ResumableCheckpoint,
+    ResumableEarlyStopping,
+    check_checkpoint,
+)
 
 Step = tuple[int, int]
 
@@ -161,3 +167,35 @@ def test_check_checkpoint__cut_short(trained_run: Path, tmp_path: Path, kept: in
     (tmp_path / LAST).write_bytes(content[:kept])
     with pytest.raises(CheckpointError, match="is damaged"):
         check_checkpoint(tmp_path / LAST)
+
+
+def test_moved_run__keeps_its_best(shared_folder: Path, tmp_path: Path) -> None:
+    fit(shared_folder, tmp_path / "here", epochs=2)
+    before = torch.load(tmp_path / "here" / LAST, weights_only=True)
+    (tmp_path / "here").rename(tmp_path / "there")
+    fit(shared_folder, tmp_path / "there", epochs=2, resume=True)
+    callback = ResumableCheckpoint(tmp_path / "there", "val/acc", "max")
+    callback.load_state_dict(next(state for name, state in before["callbacks"].items() if "Checkpoint" in name))
+    assert callback.best_model_path == str(tmp_path / "there" / "best.ckpt")
+    assert callback.best_model_score is not None
+
+
+def test_early_stopping__holds_for_a_resumed_run(shared_folder: Path, tmp_path: Path) -> None:
+    def stopping() -> ResumableEarlyStopping:
+        return ResumableEarlyStopping("val/loss", mode="max", patience=1)  # a loss that falls never gets better so
+
+    fit(shared_folder, tmp_path, stopping(), epochs=6)
+    stopped = torch.load(tmp_path / LAST, weights_only=True)["epoch"]
+    again = Steps()
+    fit(shared_folder, tmp_path, stopping(), again, epochs=6, resume=True)
+    assert stopped < 5
+    assert again.seen == {}
+
+
+def test_atomic_checkpoint__keeps_the_old_one_when_the_disk_is_full(tiny_disk: Path) -> None:
+    (tiny_disk / "filler").write_bytes(bytes(20 * 1024))
+    AtomicCheckpointIO().save_checkpoint({"small": torch.zeros(10)}, tiny_disk / LAST)
+    with pytest.raises(OutputError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({"large": torch.zeros(100_000)}, tiny_disk / LAST)
+    assert list(torch.load(tiny_disk / LAST, weights_only=True)) == ["small"]
+    assert sorted(path.name for path in tiny_disk.iterdir()) == ["filler", LAST]
