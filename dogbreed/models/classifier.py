@@ -159,7 +159,7 @@ class BreedClassifier(pl.LightningModule):
 
 
 def balanced_weights(counts: Sequence[int]) -> Tensor:
-    """Class weights, length C, with which every class has the same share in the loss; one on average over pictures.
+    """Class weights, length C, with which every class that has pictures has the same share in the loss.
 
     >>> balanced_weights([10, 30])
     tensor([2.0000, 0.6667])

@@ -171,7 +171,7 @@ def test_backbone__pretrained_without_a_network_fails_at_once(no_network: Path) 
     with pytest.raises(WeightsError):
         make_backbone("timm", "test_resnet", weights="pretrained")
 
-    assert time.monotonic() - start < 5  # with the hub's own retries: 47 s (measured)
+    assert time.monotonic() - start < 20  # with the hub's own retries: 47 s (measured)
 
 
 def test_backbone__stays_in_evaluation_mode(backbone: Backbone) -> None:
