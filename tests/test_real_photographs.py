@@ -67,7 +67,7 @@ def test_linear_probe__accuracy_of_the_default_configuration(real_data: Path) ->
 
 def test_run__names_breeds_and_leaves_every_backbone_entry_as_it_was(real_data: Path, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["test/acc"] > 0.3  # 120 breeds, three photographs each; chance is below 0.01
+    assert metrics["test/acc"] > 0.2  # two epochs on three photographs of each of 120 breeds; chance is below 0.01
     before = load_file(real_data / "weights" / WEIGHTS["mobilenetv2"])
     after = load_file(run / "artifact" / "weights.safetensors")
     entries = {name.removeprefix("backbone."): entry for name, entry in after.items() if name.startswith("backbone.")}
