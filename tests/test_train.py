@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 import pytest
 import torch
-import yaml
+from omegaconf import OmegaConf
 
 import dogbreed.train
 from dogbreed.app import prepare
@@ -46,7 +46,7 @@ def test_train__with(overrides: list[str], settings: list[str], command: Command
 
 
 def test_train__leaves_a_record_of_itself(trained_run: Path) -> None:
-    config = yaml.safe_load((trained_run / "config.yaml").read_text())
+    config = OmegaConf.load(trained_run / "config.yaml")
     record = json.loads((trained_run / "run.json").read_text())
     assert config["backbone"]["name"] == "test_resnet"
     assert "${" not in (trained_run / "config.yaml").read_text()
