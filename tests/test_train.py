@@ -48,7 +48,7 @@ def test_train__with(overrides: list[str], settings: list[str], command: Command
 def test_train__leaves_a_record_of_itself(trained_run: Path) -> None:
     config = OmegaConf.load(trained_run / "config.yaml")
     record = json.loads((trained_run / "run.json").read_text())
-    assert config["backbone"]["name"] == "test_resnet"
+    assert OmegaConf.select(config, "backbone.name") == "test_resnet"
     assert "${" not in (trained_run / "config.yaml").read_text()
     assert record["command"].startswith("python -m dogbreed.train backbone=any")
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
