@@ -1,0 +1,279 @@
+"""One definition of what a sweep may vary, read from Hydra's own sweep grammar. Pure: no torch, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+    ValueType,
+)
+from hydra.errors import HydraException
+
+from dogbreed.errors import ConfigError
+
+#: What an override can set in a sweep.
+Value = str | int | float | bool | None
+
+GRAMMAR = "choice(a, b), range(start, stop, step), interval(low, high), int(interval(low, high)) and tag(log, ...)"
+_LONGEST = 100_000  # values of a range
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `values`, which have no order."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def at(self, share: float) -> Value:
+        """The value at `share`, in [0, 1), of the way through."""
+        return self.values[int(share * self.size)]
+
+    def __str__(self) -> str:
+        # Hydra's choice() takes no null, its plain form does.
+        values = ",".join(render(value) for value in self.values)
+        return values if None in self.values else f"choice({values})"
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `start` in steps of `step`, without `stop`."""
+
+    start: int | float
+    stop: int | float
+    step: int | float
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The same numbers that Hydra's own grid runs."""
+        return tuple(RangeSweep(start=self.start, stop=self.stop, step=self.step).range())
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def at(self, share: float) -> Value:
+        """The value at `share`, in [0, 1), of the way through."""
+        return self.values[int(share * self.size)]
+
+    def __str__(self) -> str:
+        return f"range({self.start},{self.stop},{self.step})"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number from `low` to `high`.
+
+    Args:
+        low: the least.
+        high: the largest; a whole number may reach it.
+        log: spread evenly over the orders of magnitude.
+        whole: whole numbers only.
+
+    >>> Interval(0.001, 0.1, log=True).at(0.5)
+    0.01
+    >>> [Interval(1, 3, whole=True).at(share) for share in (0, 0.4, 0.99)]
+    [1, 2, 3]
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None for as many as there are numbers."""
+        return int(self.high) - int(self.low) + 1 if self.whole else None
+
+    @property
+    def values(self) -> tuple[Value, ...] | None:
+        """The whole numbers; None where they cannot be counted."""
+        return tuple(range(int(self.low), int(self.high) + 1)) if self.whole else None
+
+    def at(self, share: float) -> Value:
+        """The value at `share`, in [0, 1), of the way through."""
+        low, high = float(self.low), float(self.high) + self.whole
+        value = low * (high / low) ** share if self.log else low + share * (high - low)
+        value = min(max(math.floor(value) if self.whole else value, self.low), self.high)
+        return int(value) if self.whole else value
+
+    def __str__(self) -> str:
+        low, high = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
+        text = f"interval({low},{high})"
+        text = f"int({text})" if self.whole else text
+        return f"tag(log,{text})" if self.log else text
+
+
+Dimension = Choice | Range | Interval
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a sweep varies.
+
+    Args:
+        dimensions: for each key of the config (or group), the values it may take.
+    """
+
+    dimensions: Mapping[str, Dimension]
+
+    @property
+    def size(self) -> int | None:
+        """How many different settings there are; None where they cannot be counted."""
+        sizes = [dimension.size for dimension in self.dimensions.values()]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    def without(self, key: str) -> SearchSpace:
+        """The same space, where `key` does not vary."""
+        return SearchSpace({name: dimension for name, dimension in self.dimensions.items() if name != key})
+
+    def describe(self) -> dict[str, str]:
+        """Each dimension in Hydra's grammar, from which it can be read again."""
+        return {key: str(dimension) for key, dimension in self.dimensions.items()}
+
+
+def parse_space(params: Mapping[str, object], overrides: Sequence[str]) -> tuple[SearchSpace, list[str]]:
+    """The space, and the overrides that hold for every trial.
+
+    Args:
+        params: `hydra.sweeper.params`, key -> sweep in Hydra's grammar, or a plain value.
+        overrides: the command line's, which may be sweeps too; they replace what `params` says of their key.
+
+    >>> space, fixed = parse_space({"optimizer.lr": "tag(log,interval(0.001,0.1))"}, ["data.batch_size=16,32", "seed=1"])
+    >>> space.describe(), fixed
+    ({'optimizer.lr': 'tag(log,interval(0.001,0.1))', 'data.batch_size': 'choice(16,32)'}, ['seed=1'])
+
+    Raises:
+        ConfigError: nothing varies, or a sweep is not one that can be drawn from.
+    """
+    lines = {f"{key}={'null' if text is None else text}": "hydra.sweeper.params" for key, text in params.items()}
+    given: dict[str, Override] = {}
+    seen: dict[str, str] = {}
+    for line, source in [*lines.items(), *((line, "the command line") for line in overrides)]:
+        override = _parse(line)
+        key = override.get_key_element()
+        if override.is_sweep_override() and seen.get(key) == source:
+            raise ConfigError(f"{key} twice on {source}", "each key once", f"remove one {key}")
+        given[key], seen[key] = override, source
+    space = {key: _dimension(key, override) for key, override in given.items() if override.is_sweep_override()}
+    fixed = [str(override.input_line) for override in given.values() if not override.is_sweep_override()]
+    if not space:
+        raise ConfigError(
+            "a sweep in which nothing varies",
+            f"one key at least with {GRAMMAR}",
+            "choose a space, search_space=NAME, or vary a key: 'optimizer.lr=tag(log,interval(0.001,0.1))'",
+        )
+    return SearchSpace(space), fixed
+
+
+def override_line(key: str, value: Value) -> str:
+    """The override that sets `key` to `value`, typed: Hydra reads the same value back.
+
+    >>> override_line("data.batch_size", 16), override_line("head", "16"), override_line("scheduler", None)
+    ('data.batch_size=16', "head='16'", 'scheduler=null')
+    """
+    return f"{key}={render(value)}"
+
+
+def render(value: Value) -> str:
+    """`value` in Hydra's grammar, in quotes only where it would be read as something else without."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return repr(value)
+    quoted = QuotedString(value, Quote.single).with_quotes()
+    if not value or value != value.strip() or "\\" in value:
+        return quoted
+    try:
+        override = OverridesParser.create().parse_override(f"key=choice({value})")
+    except HydraException:
+        return quoted
+    sweep = override.value()
+    alone = isinstance(sweep, ChoiceSweep) and sweep.list == [value]
+    return value if alone else quoted
+
+
+def _parse(line: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(line)
+    except HydraException as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{line}: {reason}", f"a value, or {GRAMMAR}", "correct it; null stands in the plain form only: key=null,1"
+        ) from error
+
+
+def _dimension(key: str, override: Override) -> Dimension:
+    sweep = override.value()
+    if override.is_delete():
+        raise _refused(key, override, "nothing can be deleted in some trials only")
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        raise _refused(key, override, "glob(...) depends on what is installed", f"list the names: {key}=choice(a,b)")
+    assert isinstance(sweep, ChoiceSweep | RangeSweep | IntervalSweep)
+    if not isinstance(sweep, IntervalSweep) and sweep.shuffle:
+        raise _refused(key, override, "shuffle(...) gives another order each time", "hydra.sweeper.sampler=random")
+    log = "log" in sweep.tags
+    unknown = sorted(sweep.tags - {"log"}) or (["log"] if log and not isinstance(sweep, IntervalSweep) else [])
+    if unknown:
+        raise _refused(key, override, f"the tag {', '.join(unknown)} means nothing here", "tag(log,interval(low,high))")
+    if isinstance(sweep, IntervalSweep):
+        return _interval(key, override, sweep, log)
+    if isinstance(sweep, RangeSweep):
+        return _range(key, override, sweep)
+    return _choice(key, override, sweep)
+
+
+def _choice(key: str, override: Override, sweep: ChoiceSweep) -> Choice:
+    values = [entry.text if isinstance(entry, QuotedString) else entry for entry in sweep.list]
+    for value in values:
+        if isinstance(value, list | dict):
+            raise _refused(key, override, f"{value} is no single value", "vary its parts, each with a key of its own")
+    typed = [(type(value), value) for value in values]
+    twice = [value for number, (kind, value) in enumerate(typed) if (kind, value) in typed[:number]]
+    if twice:
+        raise _refused(key, override, f"{render(twice[0])} stands there twice")
+    return Choice(tuple(values))
+
+
+def _range(key: str, override: Override, sweep: RangeSweep) -> Range:
+    assert sweep.start is not None
+    assert sweep.stop is not None
+    finite = all(math.isfinite(part) for part in (sweep.start, sweep.stop, sweep.step))
+    if not finite or sweep.step == 0 or (sweep.stop - sweep.start) / sweep.step <= 0:
+        raise _refused(key, override, "it holds no value", "range(start, stop, step), which ends before stop")
+    if (sweep.stop - sweep.start) / sweep.step > _LONGEST:
+        raise _refused(key, override, f"it holds more than {_LONGEST} values", "interval(...) or int(interval(...))")
+    return Range(sweep.start, sweep.stop, sweep.step)
+
+
+def _interval(key: str, override: Override, sweep: IntervalSweep, log: bool) -> Interval:
+    low, high = sweep.start, sweep.end
+    assert low is not None
+    assert high is not None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise _refused(key, override, f"its low {low} is not below its high {high}", "interval(low, high), low < high")
+    if log and low <= 0:
+        raise _refused(key, override, f"its low {low} has no logarithm", "tag(log,interval(low, high)), low > 0")
+    return Interval(low, high, log, whole=isinstance(low, int))
+
+
+def _refused(key: str, override: Override, reason: str, hint: str = "") -> ConfigError:
+    text = str(override.input_line)
+    return ConfigError(f"{text}: {reason}", GRAMMAR, hint or f"correct {key}")
