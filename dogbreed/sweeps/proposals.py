@@ -14,7 +14,8 @@ import torch
 
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.seeding import derive_seed
-from dogbreed.sweeps.space import Choice, Dimension, Interval, Range, SearchSpace, Value
+from dogbreed.sweeps.dimensions import Choice, Dimension, Interval, Range, Value
+from dogbreed.sweeps.space import SearchSpace
 
 #: A value for each dimension of a space.
 Setting = dict[str, Value]

@@ -11,7 +11,6 @@ from hydra.core.override_parser.types import (
     ChoiceSweep,
     IntervalSweep,
     Override,
-    Quote,
     QuotedString,
     RangeSweep,
     ValueType,
@@ -19,107 +18,10 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from dogbreed.errors import ConfigError
-
-#: What an override can set in a sweep.
-Value = str | int | float | bool | None
+from dogbreed.sweeps.dimensions import Choice, Dimension, Interval, Range, render
 
 GRAMMAR = "choice(a, b), range(start, stop, step), interval(low, high), int(interval(low, high)) and tag(log, ...)"
 _LONGEST = 100_000  # values of a range
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of `values`, which have no order."""
-
-    values: tuple[Value, ...]
-
-    @property
-    def size(self) -> int:
-        """How many values there are."""
-        return len(self.values)
-
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        return self.values[int(share * self.size)]
-
-    def __str__(self) -> str:
-        # Hydra's choice() takes no null, its plain form does.
-        values = ",".join(render(value) for value in self.values)
-        return values if None in self.values else f"choice({values})"
-
-
-@dataclass(frozen=True)
-class Range:
-    """The numbers from `start` in steps of `step`, without `stop`."""
-
-    start: int | float
-    stop: int | float
-    step: int | float
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """The same numbers that Hydra's own grid runs."""
-        return tuple(RangeSweep(start=self.start, stop=self.stop, step=self.step).range())
-
-    @property
-    def size(self) -> int:
-        """How many values there are."""
-        return len(self.values)
-
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        return self.values[int(share * self.size)]
-
-    def __str__(self) -> str:
-        return f"range({self.start},{self.stop},{self.step})"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number from `low` to `high`.
-
-    Args:
-        low: the least.
-        high: the largest; a whole number may reach it.
-        log: spread evenly over the orders of magnitude.
-        whole: whole numbers only.
-
-    >>> Interval(0.001, 0.1, log=True).at(0.5)
-    0.01
-    >>> [Interval(1, 3, whole=True).at(share) for share in (0, 0.4, 0.99)]
-    [1, 2, 3]
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @property
-    def size(self) -> int | None:
-        """How many values there are; None for as many as there are numbers."""
-        return int(self.high) - int(self.low) + 1 if self.whole else None
-
-    @property
-    def values(self) -> tuple[Value, ...] | None:
-        """The whole numbers; None where they cannot be counted."""
-        return tuple(range(int(self.low), int(self.high) + 1)) if self.whole else None
-
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        low, high = float(self.low), float(self.high) + self.whole
-        value = low * (high / low) ** share if self.log else low + share * (high - low)
-        value = min(max(math.floor(value) if self.whole else value, self.low), self.high)
-        return int(value) if self.whole else value
-
-    def __str__(self) -> str:
-        low, high = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
-        text = f"interval({low},{high})"
-        text = f"int({text})" if self.whole else text
-        return f"tag(log,{text})" if self.log else text
-
-
-Dimension = Choice | Range | Interval
 
 
 @dataclass(frozen=True)
@@ -154,9 +56,9 @@ def parse_space(params: Mapping[str, object], overrides: Sequence[str]) -> tuple
         params: `hydra.sweeper.params`, key -> sweep in Hydra's grammar, or a plain value.
         overrides: the command line's, which may be sweeps too; they replace what `params` says of their key.
 
-    >>> space, fixed = parse_space({"optimizer.lr": "tag(log,interval(0.001,0.1))"}, ["data.batch_size=16,32", "seed=1"])
+    >>> space, fixed = parse_space({"optimizer.lr": "interval(0.001,0.1)"}, ["data.batch_size=16,32", "seed=1"])
     >>> space.describe(), fixed
-    ({'optimizer.lr': 'tag(log,interval(0.001,0.1))', 'data.batch_size': 'choice(16,32)'}, ['seed=1'])
+    ({'optimizer.lr': 'interval(0.001,0.1)', 'data.batch_size': 'choice(16,32)'}, ['seed=1'])
 
     Raises:
         ConfigError: nothing varies, or a sweep is not one that can be drawn from.
@@ -179,35 +81,6 @@ def parse_space(params: Mapping[str, object], overrides: Sequence[str]) -> tuple
             "choose a space, search_space=NAME, or vary a key: 'optimizer.lr=tag(log,interval(0.001,0.1))'",
         )
     return SearchSpace(space), fixed
-
-
-def override_line(key: str, value: Value) -> str:
-    """The override that sets `key` to `value`, typed: Hydra reads the same value back.
-
-    >>> override_line("data.batch_size", 16), override_line("head", "16"), override_line("scheduler", None)
-    ('data.batch_size=16', "head='16'", 'scheduler=null')
-    """
-    return f"{key}={render(value)}"
-
-
-def render(value: Value) -> str:
-    """`value` in Hydra's grammar, in quotes only where it would be read as something else without."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        return repr(value)
-    quoted = QuotedString(value, Quote.single).with_quotes()
-    if not value or value != value.strip() or "\\" in value:
-        return quoted
-    try:
-        override = OverridesParser.create().parse_override(f"key=choice({value})")
-    except HydraException:
-        return quoted
-    sweep = override.value()
-    alone = isinstance(sweep, ChoiceSweep) and sweep.list == [value]
-    return value if alone else quoted
 
 
 def _parse(line: str) -> Override:
