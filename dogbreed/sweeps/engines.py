@@ -1,0 +1,223 @@
+"""What trains the trials of a sweep: the fleet in this process, or jobs of Hydra's launcher."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from dogbreed.errors import DogbreedError
+from dogbreed.prepare import Prepared, needs_pixels, prepare
+from dogbreed.sweeps.fleet import Fleet, Outcome
+from dogbreed.sweeps.halving import Halving
+from dogbreed.sweeps.journal import Record, make_record
+from dogbreed.sweeps.progress import Progress
+from dogbreed.sweeps.recipe import Recipe
+from dogbreed.sweeps.trials import Configs, Trial, find_obstacle, fleet_settings, group_key, make_recipe
+
+#: Overrides of the jobs, number of the first -> what became of each.
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+
+
+class Engine(Protocol):
+    """Trains trials, and keeps the record of each as soon as it has ended."""
+
+    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train all of `trials`; each is kept once."""
+
+
+class Features:
+    """The features of the latest group of trials: computed, or read from the cache, once for all of them."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._prepared: Prepared | None = None
+
+    def of(self, config: DictConfig) -> Prepared:
+        """What the config trains on."""
+        key = group_key(config)
+        if self._prepared is None or key != self._key:
+            self._prepared, self._key = None, key  # first of all let go of the others
+            self._prepared = prepare(config)
+        return self._prepared
+
+
+class JobEngine:
+    """Each trial is a run of `dogbreed.train`, sent by whichever launcher Hydra is configured with.
+
+    Args:
+        launch: sends runs.
+        fixed: the overrides that all trials share.
+        directory: of the sweep; each trial has a folder with its number there.
+        monitor: the objective.
+        resume: whether trials that were begun before go on from their checkpoint.
+    """
+
+    def __init__(self, launch: Launch, fixed: Sequence[str], directory: Path, monitor: str, *, resume: bool) -> None:
+        self._launch, self._fixed, self._directory, self._monitor = launch, list(fixed), directory, monitor
+        self._resume = resume
+
+    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train all of `trials`; each is kept once."""
+        start = time.monotonic()
+        jobs = [self.overrides(trial, str(trial.number)) for trial in trials]
+        returns = self._launch(jobs, trials[0].number) if trials else []
+        seconds = (time.monotonic() - start) / max(1, len(trials))
+        for trial, job in zip(trials, returns, strict=True):
+            keep(self._record(trial, job, seconds))
+
+    def overrides(self, trial: Trial, folder: str) -> list[str]:
+        """What makes a run of the trial in a folder of the sweep's directory."""
+        where = [f"resume={str(self._resume).lower()}", f"hydra.sweep.subdir={folder}"]
+        return [*self._fixed, *trial.overrides, *where]
+
+    def _record(self, trial: Trial, job: JobReturn, seconds: float) -> Record:
+        try:
+            value = result(job)
+        except Exception as error:  # whatever a job may die of; the sweep goes on, and says so at its end
+            return Record(trial.number, trial.params, "failed", seconds=seconds, error=_reason(error))
+        curve = _read_curve(self._directory / str(trial.number) / "metrics.csv")
+        if not curve:  # it ran elsewhere
+            curve = [{"epoch": -1, self._monitor: float("nan") if value is None else float(value)}]
+        return make_record(trial.number, trial.params, curve, self._monitor, seconds=seconds)
+
+
+class FleetEngine:
+    """Trials are trained side by side on shared features; those that a fleet cannot train run alone.
+
+    Use it in a with block, which ends its processes.
+
+    Args:
+        configs: the config of each trial.
+        features: what they train on.
+        alone: trains what a fleet cannot.
+        monitor: the objective.
+        halving: stops hopeless trials; None trains all to their end.
+    """
+
+    def __init__(
+        self, configs: Configs, features: Features, alone: Engine, monitor: str, halving: Halving | None
+    ) -> None:
+        self._configs, self._features, self._alone = configs, features, alone
+        self._monitor, self._halving = monitor, halving
+        self._fleet: Fleet | None = None
+        self._key: str | None = None
+
+    def __enter__(self) -> FleetEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes of the fleet."""
+        if self._fleet is not None:
+            self._fleet.close()
+        self._fleet = None
+
+    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train all of `trials`; each is kept once."""
+        alone: dict[str, list[Trial]] = {}
+        groups: dict[str, dict[int, tuple[Trial, Recipe, DictConfig]]] = {}
+        for trial in trials:
+            try:
+                config = self._configs.of(trial.params)
+                reason, recipe = self._sort(config)
+            except DogbreedError as error:
+                keep(Record(trial.number, trial.params, "failed", error=_reason(error)))
+                continue
+            if reason is not None:
+                alone.setdefault(reason, []).append(trial)
+            else:
+                groups.setdefault(group_key(config), {})[trial.number] = (trial, recipe, config)
+        for key, members in groups.items():
+            self._train(key, members, keep, progress)
+        for reason, listed in alone.items():
+            numbers = ", ".join(str(trial.number) for trial in listed)
+            progress.say(f"trained alone, for a fleet cannot do {reason}: trial {numbers}")
+        if alone:
+            self.close()  # its processes would only take room now
+            self._alone.run([trial for listed in alone.values() for trial in listed], keep, progress)
+
+    def _sort(self, config: DictConfig) -> tuple[str | None, Recipe]:
+        recipe = make_recipe(config)
+        return find_obstacle(config) or needs_pixels(config) or recipe.obstacle(), recipe
+
+    def _train(
+        self,
+        key: str,
+        members: Mapping[int, tuple[Trial, Recipe, DictConfig]],
+        keep: Callable[[Record], None],
+        progress: Progress,
+    ) -> None:
+        config = next(iter(members.values()))[2]
+        prepared = self._features.of(config)
+        assert prepared.features is not None
+        if self._fleet is None or self._key != key:
+            self.close()
+            views = prepared.features.views
+            classes = prepared.pictures.num_classes
+            self._fleet, self._key = Fleet(views["train"], views["val"], classes, **fleet_settings(config)), key
+        about = _about(prepared)
+
+        def end(number: int, outcome: Outcome) -> None:
+            keep(
+                make_record(
+                    number,
+                    members[number][0].params,
+                    outcome.curve,
+                    self._monitor,
+                    seconds=outcome.seconds,
+                    stopped=outcome.stopped,
+                    backbone=about,
+                )
+            )
+
+        self._fleet.train(
+            {number: recipe for number, (_, recipe, _) in members.items()},
+            monitor=self._monitor,
+            halving=self._halving,
+            on_epoch=progress.epoch,
+            on_end=end,
+        )
+
+
+def result(job: JobReturn) -> Any:
+    """What a job returned.
+
+    Raises:
+        Exception: what it died of.
+    """
+    with redirect_stderr(io.StringIO()):  # where Hydra repeats the overrides
+        return job.return_value
+
+
+def _about(prepared: Prepared) -> dict[str, Any]:
+    assert prepared.features is not None
+    speed = prepared.features.pictures_per_s
+    return {
+        "parameters": sum(parameter.numel() for parameter in prepared.backbone.parameters()),
+        "pictures/s": None if speed is None else round(speed, 1),
+    }
+
+
+def _read_curve(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__
