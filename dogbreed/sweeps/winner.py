@@ -1,0 +1,127 @@
+"""The end of a sweep: who won on val, the free baseline beside it, and the winner trained alone and tested once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dogbreed.errors import ConfigError
+from dogbreed.files import write_json, writing
+from dogbreed.prepare import needs_pixels, say
+from dogbreed.runs import command
+from dogbreed.sweeps.engines import Features, JobEngine, Launch, result
+from dogbreed.sweeps.journal import Record
+from dogbreed.sweeps.leaderboard import rank, show, write_best
+from dogbreed.sweeps.ridge import fit_ridge
+from dogbreed.sweeps.trials import Configs, Trial
+
+_FOLDER = "winner"
+
+
+def crown(
+    records: Sequence[Record],
+    monitor: str,
+    directory: Path,
+    configs: Configs,
+    features: Features,
+    jobs: JobEngine | None,
+    launch: Launch,
+    module: str,
+    fixed: Sequence[str],
+) -> None:
+    """Show the leaderboard, write best.yaml, fit the baseline, train and test the winner.
+
+    Args:
+        records: of all trials.
+        monitor: what the best is best in.
+        directory: of the sweep.
+        configs: the config of each trial.
+        features: what the winner's baseline is fitted on.
+        jobs: knows the overrides of a run; None leaves the winner untrained and test untouched.
+        launch: runs it.
+        module: the command that is swept.
+        fixed: the overrides that all trials share.
+
+    Raises:
+        ConfigError: no trial succeeded, or the winner alone failed.
+    """
+    places = rank(records, monitor)
+    say(show(places, monitor))
+    failed = [record for record in records if record.state == "failed"]
+    for reason in dict.fromkeys(record.error for record in failed):
+        numbers = ", ".join(str(record.number) for record in failed if record.error == reason)
+        say(f"failed: trial {numbers}: {reason}")
+    if not places[0].whole:
+        raise ConfigError("no trial was trained to its end", "one at least", f"look at {directory}/trials.csv")
+    best = places[0].best(monitor)
+    trial = Trial(best.number, best.params)
+    _move_aside(directory, best.number)
+    write_best(directory / "best.yaml", best, monitor, fixed, command(module, [*fixed, *trial.overrides]))
+    say(f"wrote {directory}/: trials.csv, trials.json, best.yaml")
+    summary: dict[str, Any] = {"monitor": monitor, "trial": best.number, "params": best.params, "sweep": best.metrics}
+    summary["ridge"] = _baseline(configs, trial, features, tested=jobs is not None)
+    if jobs is not None:
+        summary["winner"] = _train_alone(jobs, trial, directory, launch)
+    write_json(directory / "summary.json", summary)
+    _tell(summary, directory)
+
+
+def _baseline(configs: Configs, trial: Trial, features: Features, *, tested: bool) -> dict[str, float] | None:
+    """Ridge on the winner's features: val, and test where the winner is tested too; None where there are none."""
+    config = configs.of(trial.params)
+    if reason := needs_pixels(config):
+        say(f"no ridge baseline: {reason}")
+        return None
+    prepared = features.of(config)
+    assert prepared.features is not None
+    views = prepared.features.views
+    ridge = fit_ridge(views["train"], views["val"], prepared.pictures.num_classes)
+    metrics = {"penalty": ridge.penalty, "val/acc": ridge.accuracy_on_val}
+    return {**metrics, "test/acc": ridge.accuracy(views["test"])} if tested else metrics
+
+
+def _train_alone(jobs: JobEngine, trial: Trial, directory: Path, launch: Launch) -> dict[str, float]:
+    """The winner's metrics from a run of its own, which tests it once; read again where that was done before."""
+    metrics = directory / _FOLDER / "metrics.json"
+    if not metrics.exists():
+        overrides = [line for line in jobs.overrides(trial, _FOLDER) if not line.startswith("resume=")]
+        begun = (directory / _FOLDER / "checkpoints").exists()
+        (job,) = launch([[*overrides, f"resume={str(begun).lower()}"]], trial.number)
+        value = result(job)
+        if not metrics.exists():  # it ran elsewhere
+            return {"objective": value}
+    content: dict[str, float] = json.loads(metrics.read_text())
+    return content
+
+
+def _move_aside(directory: Path, number: int) -> None:
+    """Keep the winner of before under another name, if it was another trial."""
+    best, folder = directory / "best.yaml", directory / _FOLDER
+    if not best.exists() or not folder.exists():
+        return
+    before = yaml.safe_load(best.read_text())["trial"]
+    if before != number:
+        with writing(folder):
+            folder.rename(directory / f"{_FOLDER}_was_{before}")
+
+
+def _tell(summary: Mapping[str, Any], directory: Path) -> None:
+    monitor, trial, alone, ridge = summary["monitor"], summary["trial"], summary.get("winner"), summary["ridge"]
+    say(f"winner: trial {trial}, {monitor}={summary['sweep'][monitor]:.4f} in the sweep")
+    if alone is not None:
+        say(f"  trained alone: {_listed(alone, monitor, 'test/acc', 'objective')}")
+    if ridge is not None:
+        say(f"  ridge, without training: {_listed(ridge, 'val/acc', 'test/acc')}")
+    if alone is not None:
+        artifact = directory / _FOLDER / "artifact"
+        say(f"the artifact: {artifact}; try it: python -m dogbreed.predict --artifact {artifact} PICTURE")
+    else:
+        say(f"train it: the command stands in {directory}/best.yaml")
+
+
+def _listed(metrics: Mapping[str, float], *names: str) -> str:
+    return " ".join(f"{name}={metrics[name]:.4f}" for name in dict.fromkeys(names) if name in metrics)

@@ -1,0 +1,1 @@
+"""The sweeper of dogbreed, where Hydra looks for plugins."""

@@ -1,0 +1,58 @@
+"""A shell over dogbreed.sweeps. Hydra imports this file at every start, so nothing but Hydra is imported above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class DogbreedSweeper(Sweeper):
+    """Searches a space for the best trial by the config's `monitor`.
+
+    Args:
+        params: key -> sweep in Hydra's grammar; conf/search_space/ sets them.
+        settings: the fields of `dogbreed.sweeps.sweep.Settings`.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        self._params, self._settings = params or {}, settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what a sweep needs; Hydra calls it first."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Sweep over `arguments`, the command line's overrides, and the search space."""
+        from dogbreed.sweeps.sweep import Settings, run_sweep
+
+        chosen = self.config.hydra
+        return run_sweep(
+            Settings(**self._settings),
+            OmegaConf.to_container(OmegaConf.create(self._params), resolve=True),
+            arguments,
+            directory=Path(chosen.sweep.dir),
+            compose=self._compose,
+            launch=self._launch,
+            module=f"dogbreed.{chosen.job.name}",
+            options=list(chosen.overrides.hydra),
+        )
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+    def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        return self.launcher.launch(jobs, initial_job_idx=first)
