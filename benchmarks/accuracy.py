@@ -50,7 +50,7 @@ def extract(backbone: Backbone, datamodule: BreedDataModule) -> Features:
     """Clean-view features (N, D) and targets (N,) of every split, in its own order."""
     features: Features = {}
     for split in SPLITS:
-        batches = [(backbone(b.images), b.targets) for b in tqdm(datamodule.loader(split), desc=split, disable=None)]
+        batches = [(backbone(b.inputs), b.targets) for b in tqdm(datamodule.loader(split), desc=split, disable=None)]
         features[split] = (torch.cat([f for f, _ in batches]), torch.cat([t for _, t in batches]))
     return features
 

@@ -151,7 +151,7 @@ def _mistake(error: Exception, config_name: str) -> DogbreedError | None:
 
 
 def _explain(error: Exception, config_name: str) -> ConfigError:
-    text = str(error)
+    text = str(error) or str(error.__cause__) or type(error).__name__
     missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     option = re.search(
         r"(?:Could not find|Could not load) '([^']+?)'?\n+Available options in '([^']+)':\s+(.*)", text, re.S

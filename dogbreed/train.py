@@ -13,18 +13,19 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
+from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, DataError, OutputError
 from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
 from dogbreed.models.metrics import direction
+from dogbreed.prepare import prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
@@ -40,20 +41,17 @@ def train(config: DictConfig) -> float:
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    datamodule = build(config, "data", augmentation=build(config, "augmentation"))
-    datamodule.prepare_data()
-    datamodule.setup()
-    _describe(datamodule)
-    backbone = build(config, "backbone")
-    datamodule.transform = backbone.transform
-    model = make_model(config, datamodule, backbone)
+    prepared = prepare(config)
+    datamodule = prepared.pictures
+    model = make_model(config, datamodule, prepared.backbone)
     trainer = make_trainer(config)
     try:
-        trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
-        metrics = _test_best(trainer, model, datamodule)
+        trainer.fit(model, prepared.batches, ckpt_path=checkpoint, weights_only=True)
+        metrics = _test_best(trainer, model, prepared.batches)
+        check_counted(metrics, datamodule)
     except SIGTERMException:
         again = [entry for entry in overrides if not entry.startswith("resume=")]
-        _say(
+        say(
             f"stopped by SIGTERM in epoch {trainer.current_epoch} after step {trainer.global_step}; continue with:\n  "
             + command("dogbreed.train", again, f"hydra.run.dir={directory}", "resume=true")
         )
@@ -126,7 +124,7 @@ def _resume_from(config: DictConfig) -> str | None:
     last = Path(config.paths.checkpoints) / LAST
     if not last.exists():
         if config.resume:
-            _say(f"no checkpoint at {last}: starting anew")
+            say(f"no checkpoint at {last}: starting anew")
         return None
     if not config.resume:
         raise OutputError(
@@ -135,11 +133,11 @@ def _resume_from(config: DictConfig) -> str | None:
             hint="add resume=true to continue it, or choose another hydra.run.dir",
         )
     check_checkpoint(last)
-    _say(f"continuing from {last}")
+    say(f"continuing from {last}")
     return str(last)
 
 
-def _test_best(trainer: pl.Trainer, model: BreedClassifier, datamodule: BreedDataModule) -> dict[str, float]:
+def _test_best(trainer: pl.Trainer, model: BreedClassifier, batches: SplitLoaders) -> dict[str, float]:
     """val/* and test/* of the best epoch, loaded again from its checkpoint; test is read this once."""
     best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
     if not best:
@@ -147,8 +145,7 @@ def _test_best(trainer: pl.Trainer, model: BreedClassifier, datamodule: BreedDat
     check_checkpoint(Path(best))
     metrics: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
-        metrics |= evaluate(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)[0]
-    check_counted(metrics, datamodule)
+        metrics |= evaluate(model, datamodule=batches, ckpt_path=best, weights_only=True, verbose=False)[0]
     return metrics
 
 
@@ -180,35 +177,15 @@ def _save(
         counts=counts,
         notes=list(config.notes),
     )
-    _say("best epoch: " + " ".join(f"{name}={value:#.6g}" for name, value in metrics.items()))
+    say("best epoch: " + " ".join(f"{name}={value:#.6g}" for name, value in metrics.items()))
     for note in config.notes:
-        _say(note)
-    _say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")
+        say(note)
+    say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")
     if datamodule.skipped:
-        _say(f"{describe_skipped(datamodule.skipped)}; each is listed in {directory}/skipped.csv")
-    _say(f"look at {directory}/confusion.png, then try it on a picture:")
+        say(f"{describe_skipped(datamodule.skipped)}; each is listed in {directory}/skipped.csv")
+    say(f"look at {directory}/confusion.png, then try it on a picture:")
     picture = datamodule.split("test").paths[0]
-    _say(f"  {shlex.join(['python', '-m', 'dogbreed.predict', '--artifact', str(artifact), picture])}")
-
-
-@rank_zero_only
-def _describe(datamodule: BreedDataModule) -> None:
-    counts = ", ".join(f"{name} {len(datamodule.split(name)):,}" for name in SPLITS)
-    _say(f"{datamodule.root}: {datamodule.num_classes} classes; {counts} pictures")
-    if datamodule.skipped:
-        _say(describe_skipped(datamodule.skipped))
-    empty = [
-        n
-        for n, c in zip(datamodule.class_names, datamodule.split("train").counts(datamodule.num_classes), strict=True)
-        if not c
-    ]
-    if empty:
-        _say(f"without a picture in train, and so never learned: {', '.join(empty)}")
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text, flush=True)
+    say(f"  {shlex.join(['python', '-m', 'dogbreed.predict', '--artifact', str(artifact), picture])}")
 
 
 def main() -> None:

@@ -35,6 +35,14 @@ def draw_folder(root: Path, classes: int = 4, train: int = 8, val: int = 4, test
     return root
 
 
+@pytest.fixture(autouse=True, scope="session")
+def features_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for these tests alone, also for the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOGBREED_FEATURES", str(tmp_path_factory.mktemp("features")))
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data set of 4 classes with 8 / 4 / 4 pictures each, for one test to change as it likes."""

@@ -19,9 +19,10 @@ FLOORS: list[tuple[str, ...]] = [
     ("features",),
     ("training", "reports", "serving.predictor", "sweeps"),
     ("app", "runs"),
+    ("prepare",),
     ("train", "predict", "evaluate"),
 ]
-HYDRA = ("app", "runs", "train", "evaluate")
+HYDRA = ("app", "runs", "prepare", "train", "evaluate")
 
 
 def modules() -> list[Path]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 
-from dogbreed.data.dataset import Batch, PictureDataset
+from dogbreed.data.dataset import Batch, PictureDataset, Unreadable
 from dogbreed.data.folder import (
     SPLITS,
     Skipped,
@@ -21,13 +20,13 @@ from dogbreed.data.folder import (
     scan_split,
     split_off,
 )
-from dogbreed.data.loading import GlobalBatches, PictureLoader, default_workers
+from dogbreed.data.loading import BatchLoader, GlobalBatches, SplitLoaders, default_workers
 from dogbreed.data.sample import draw_sample
 from dogbreed.data.transforms import Augmentation, TransformSpec
 from dogbreed.errors import ConfigError, DataError
 
 
-class BreedDataModule(pl.LightningDataModule):
+class BreedDataModule(SplitLoaders):
     """Photographs in `root/{train,valid or val,test}/CLASS/`, read as uint8 batches.
 
     Args:
@@ -35,7 +34,7 @@ class BreedDataModule(pl.LightningDataModule):
         transform: the preprocessing of the backbone's weights (`backbone.transform`); it may be set later, since
             the folders can be checked without it.
         batch_size: pictures in a batch, over all processes together.
-        augmentation: draws another view of each training picture every epoch; None for the clean view.
+        augmentation: draws other views of the training pictures; None for the clean view.
         val_fraction: share of train to use where `root` has no validation split; None makes that an error.
         test_fraction: the same for test.
         on_error: "raise" stops at a picture that cannot be decoded, "skip" leaves it out and lists it.
@@ -43,6 +42,9 @@ class BreedDataModule(pl.LightningDataModule):
         seed: of the order, the views and the fractions split off.
         class_names: the classes in their fixed order; None to take the sorted folder names of train.
         test_split: what `trainer.test` reads: "test", or another split to look into.
+        views: how many views of a training picture the epochs read in turn, the clean one first; None for a
+            fresh one each epoch.
+        view_seed: of the augmented ones among `views`; of fresh ones it is `seed`.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class BreedDataModule(pl.LightningDataModule):
         seed: int = 0,
         class_names: Sequence[str] | None = None,
         test_split: str = "test",
+        views: int | None = None,
+        view_seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size=batch_size, seed=seed, test_split=test_split)
         _check("data.batch_size", batch_size, isinstance(batch_size, int) and batch_size >= 1, "a whole number >= 1")
         _check("data.on_error", on_error, on_error in ("raise", "skip"), "raise or skip")
         _check("split", test_split, test_split in SPLITS, "train, val or test")
@@ -71,18 +75,20 @@ class BreedDataModule(pl.LightningDataModule):
             _check(f"data.{name}_fraction", fraction, ok, "a number between 0 and 1, or null")
         self.root = Path(root)
         self.transform = transform
-        self.batch_size = batch_size
         self.augmentation = augmentation
         self.on_error = on_error
         self.num_workers = num_workers
-        self.seed = seed
-        self.test_split = test_split
+        self.views = views
+        self.view_seed = view_seed
         self._fractions = {"val": val_fraction, "test": test_fraction}
         self._class_names = tuple(class_names) if class_names is not None else None
         self._splits: dict[str, Split] = {}
         self._unreadable: dict[str, str] = {}
-        self._train_loader: PictureLoader | None = None
-        self._resumed_from: dict[str, int] | None = None
+
+    @property
+    def source(self) -> BreedDataModule:
+        """Itself."""
+        return self
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -121,67 +127,50 @@ class BreedDataModule(pl.LightningDataModule):
         ):
             self.split(name)
 
-    def train_dataloader(self) -> PictureLoader:
-        """Shuffled by (seed, epoch), augmented if asked for."""
-        self._train_loader = self.loader("train", train=True)
-        if self._resumed_from is not None:
-            self._train_loader.load_state_dict(self._resumed_from)
-            self._resumed_from = None
-        return self._train_loader
-
-    def val_dataloader(self) -> PictureLoader:
-        """Clean views in the split's own order."""
-        return self.loader("val")
-
-    def test_dataloader(self) -> PictureLoader:
-        """Clean views of `test_split`."""
-        return self.loader(self.test_split)
-
-    def loader(self, name: str, *, train: bool = False, shared: bool = True) -> PictureLoader:
-        """Batches of a split: as training reads them, or clean and in order; shared between processes, or whole."""
-        split, trainer = self.split(name), self.trainer
-        if self.transform is None:
-            raise ConfigError("no transform", "the one of the backbone", "datamodule.transform = backbone.transform")
-        dataset = PictureDataset(split, self.transform, self.augmentation if train else None, self.seed)
-        batches = GlobalBatches(
-            len(split),
-            self.batch_size,
-            shuffle=train,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer and shared else 0,
-            world_size=trainer.world_size if trainer and shared else 1,
-        )
-        # Lightning makes the first iterator of a resumed fit before it calls set_epoch.
-        batches.set_epoch(trainer.current_epoch if trainer and train else 0)
+    def load(self, name: str, batches: Callable[[int], GlobalBatches], *, train: bool) -> BatchLoader:
+        """Pictures of a split, read by `num_workers` processes."""
+        dataset = self.pictures(name, train=train)
         workers = self.num_workers
         if workers is None:
-            workers = default_workers(trainer.num_devices if trainer else 1)
-        return PictureLoader(dataset, batches, num_workers=workers, pin_memory=torch.cuda.is_available())
+            workers = default_workers(self.trainer.num_devices if self.trainer else 1)
+        return BatchLoader(dataset, batches(len(dataset)), num_workers=workers, pin_memory=torch.cuda.is_available())
+
+    def pictures(self, name: str, *, train: bool = False) -> PictureDataset:
+        """The pictures of a split: in the views that training reads, or clean."""
+        if self.transform is None:
+            raise ConfigError("no transform", "the one of the backbone", "datamodule.transform = backbone.transform")
+        if not train:
+            return PictureDataset(self.split(name), self.transform)
+        seed = self.seed if self.views is None else self.view_seed
+        return PictureDataset(self.split(name), self.transform, self.augmentation, seed, self.views)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """The batch, once its unreadable pictures have been dealt with as `on_error` says."""
-        for path, reason in batch.unreadable:
-            if self.on_error == "raise":
-                raise DataError(
-                    got=reason,
-                    allowed="pictures that can be decoded",
-                    hint="replace or remove it, or leave such files out and list them: data.on_error=skip",
-                )
-            self._unreadable[path] = reason
+        for picture in batch.unreadable:
+            self.note_unreadable(picture)
         return batch
+
+    def note_unreadable(self, picture: Unreadable) -> None:
+        """Do with a picture that cannot be decoded as `on_error` says.
+
+        Raises:
+            DataError: it says "raise".
+        """
+        if self.on_error == "raise":
+            raise DataError(
+                got=picture.reason,
+                allowed="pictures that can be decoded",
+                hint="replace or remove it, or leave such files out and list them: data.on_error=skip",
+            )
+        self._unreadable[picture.path] = picture.reason
 
     def state_dict(self) -> dict[str, Any]:
         """Where the epoch stands and what could not be read: Lightning keeps it with each checkpoint."""
-        loader = self._train_loader.state_dict() if self._train_loader else None
-        return {"loader": loader, "unreadable": dict(self._unreadable)}
+        return {**super().state_dict(), "unreadable": dict(self._unreadable)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue in the middle of an epoch.
-
-        Lightning gives a loader its own state back only if the loader is made after the checkpoint is read,
-        and a schedule that asks for the number of steps has it made before.
-        """
-        self._resumed_from = state_dict["loader"]
+        """Continue in the middle of an epoch."""
+        super().load_state_dict(state_dict)
         self._unreadable |= state_dict["unreadable"]
 
     def teardown(self, stage: str) -> None:

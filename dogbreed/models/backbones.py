@@ -43,6 +43,16 @@ class Backbone(nn.Module):
         super().train(False)
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
+        """Move between devices, and keep the numbers: `double()` and the like are for what is trained."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        super()._apply(move, recurse)
+        return self
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, D) of uint8 pictures (B, 3, S, S), normalised here."""
@@ -71,7 +81,7 @@ def make_backbone(
         name: the architecture's name there.
         tag: the weights' tag there (timm: a1_in1k, torchvision: IMAGENET1K_V1); it names the preprocessing,
             also where the weights come from a file or there are none; None for the library's default.
-        weights: "pretrained" (downloaded), "none" (untrained, drawn from torch's generator), or a file.
+        weights: "pretrained" (downloaded), "none" (untrained, each time the same), or a file.
         image_size: side in pixels of what the network reads; None for what the weights were trained on.
 
     Raises:
@@ -80,7 +90,9 @@ def make_backbone(
     """
     if library not in _LIBRARIES:
         raise ConfigError(f"the library {library!r}", " or ".join(_LIBRARIES), "set backbone.library")
-    network, num_features, classifiers, transform, tag, download = _LIBRARIES[library](name, tag)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # untrained weights are the same in every run, and so are their features
+        network, num_features, classifiers, transform, tag, download = _LIBRARIES[library](name, tag)
     if weights == "pretrained":
         fit_weights(network, _downloaded(download, f"{library} {name}.{tag}"), classifiers, f"{name}.{tag}")
     elif weights != "none":

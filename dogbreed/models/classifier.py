@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
@@ -91,13 +92,15 @@ class BreedClassifier(pl.LightningModule):
         scheduler = self._make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) of uint8 pictures (B, 3, S, S)."""
-        logits: Tensor = self.head(self.backbone(images))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, C) of uint8 pictures (B, 3, S, S), or of their features (B, D)."""
+        features = inputs if inputs.ndim == 2 else self.backbone(inputs)
+        # The backbone stays in float32 whatever precision the head is trained in.
+        logits: Tensor = self.head(features.to(next(self.head.parameters()).dtype))
         return logits
 
     def _step(self, batch: Batch, split: str) -> Tensor:
-        logits, metrics = self(batch.images), getattr(self, f"{split}_metrics")
+        logits, metrics = self(batch.inputs), getattr(self, f"{split}_metrics")
         # Also where there is nothing to count: every process must take part when the counts are joined.
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=max(1, len(batch.targets)))
         if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn
@@ -130,10 +133,15 @@ class BreedClassifier(pl.LightningModule):
         self.confusion_matrix: Tensor = self.confusion.compute().cpu()
         self.confusion.reset()
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Taken once: it reads every weight, and checkpoints are written twice an epoch."""
+        return self.backbone.fingerprint()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the backbone out, but for its fingerprint."""
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("head.")}
-        checkpoint["backbone"] = self.backbone.fingerprint()
+        checkpoint["backbone"] = self._fingerprint
         checkpoint["class_names"] = list(self.class_names)
         checkpoint["head"] = {"kind": self.head.kind, **self.head.settings()}
 
@@ -145,7 +153,7 @@ class BreedClassifier(pl.LightningModule):
         """
         for what, ours in (
             ("class_names", list(self.class_names)),
-            ("backbone", self.backbone.fingerprint()),
+            ("backbone", self._fingerprint),
             ("head", {"kind": self.head.kind, **self.head.settings()}),
         ):
             if checkpoint.get(what) != ours:

@@ -16,8 +16,7 @@ class MeanColourBaseline(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fit the baseline on train, choose its penalty on val, count on test, and print all three."""
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, BreedDataModule)
+        datamodule = trainer.datamodule.source  # type: ignore[attr-defined]
         if not trainer.is_global_zero:
             return
         with torch.inference_mode(False), torch.enable_grad():  # Lightning tests in inference mode
@@ -34,7 +33,7 @@ class MeanColourBaseline(pl.Callback):
 def mean_colours(datamodule: BreedDataModule, split: str) -> tuple[Tensor, Tensor]:
     """The mean RGB of each picture's clean view, float (N, 3) in [0, 255], and the targets (N,)."""
     batches = [
-        (batch.images.float().mean(dim=(2, 3)), batch.targets) for batch in datamodule.loader(split, shared=False)
+        (batch.inputs.float().mean(dim=(2, 3)), batch.targets) for batch in datamodule.loader(split, shared=False)
     ]
     return torch.cat([colours for colours, _ in batches]), torch.cat([targets for _, targets in batches])
 

@@ -115,10 +115,10 @@ def test_breed_data_module__only_training_is_augmented(shared_folder):
     clean = make_data(shared_folder)
     for name, same in (("val", True), ("test", True), ("train", True)):
         ours, theirs = next(iter(augmented.loader(name))), next(iter(clean.loader(name)))
-        assert torch.equal(ours.images, theirs.images) is same
+        assert torch.equal(ours.inputs, theirs.inputs) is same
     ours, theirs = next(iter(augmented.train_dataloader())), next(iter(clean.train_dataloader()))
     assert ours.positions.tolist() == theirs.positions.tolist()
-    assert not torch.equal(ours.images, theirs.images)
+    assert not torch.equal(ours.inputs, theirs.inputs)
 
 
 @pytest.mark.parametrize(("stage", "missing"), [("fit", "test"), ("validate", "test"), ("test", "val")])
@@ -391,7 +391,7 @@ def test_breed_data_module__workers_change_no_picture(shared_folder, num_workers
     crop = CropFlip(scale=(0.3, 1.0), ratio=(1.0, 1.0))
     ours = next(iter(make_data(shared_folder, augmentation=crop, num_workers=num_workers).train_dataloader()))
     theirs = next(iter(make_data(shared_folder, augmentation=crop).train_dataloader()))
-    assert torch.equal(ours.images, theirs.images)
+    assert torch.equal(ours.inputs, theirs.inputs)
 
 
 # Class names of an artifact

@@ -127,7 +127,7 @@ def test_picture_dataset__batches_and_workers_do_not_matter(split, batch_size, n
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
     dataset = PictureDataset(split, SPEC, CROP_FLIP, 9)
     loader = DataLoader(dataset, batch_sampler=batches, collate_fn=collate, num_workers=num_workers)
-    assert torch.equal(torch.cat([batch.images for batch in loader]), views(split, keys, seed=9))
+    assert torch.equal(torch.cat([batch.inputs for batch in loader]), views(split, keys, seed=9))
 
 
 # Unreadable pictures
@@ -154,7 +154,7 @@ def test_picture_dataset__record_says_what_the_decoder_said(broken):
 def test_collate__keeps_readable_and_unreadable_apart(broken):
     dataset = PictureDataset(broken, SPEC)
     batch = collate([dataset[index] for index in (3, 1, 0, 2)])
-    assert batch.images.shape == (2, 3, 24, 24)
+    assert batch.inputs.shape == (2, 3, 24, 24)
     assert batch.targets.tolist() == [3, 0]
     assert batch.positions.tolist() == [3, 0]
     assert [path for path, _ in batch.unreadable] == [broken.paths[1], broken.paths[2]]
@@ -163,22 +163,22 @@ def test_collate__keeps_readable_and_unreadable_apart(broken):
 def test_collate__types(split):
     dataset = PictureDataset(split, SPEC)
     batch = collate([dataset[0], dataset[1]])
-    assert (batch.images.dtype, batch.targets.dtype, batch.positions.dtype) == (torch.uint8, torch.int64, torch.int64)
+    assert (batch.inputs.dtype, batch.targets.dtype, batch.positions.dtype) == (torch.uint8, torch.int64, torch.int64)
 
 
 def test_collate__keeps_the_order(split):
     dataset = PictureDataset(split, SPEC)
     batch = collate([dataset[index] for index in (8, 2, 30)])
     assert batch.positions.tolist() == [8, 2, 30]
-    assert torch.equal(batch.images, views(split, (8, 2, 30), None))
+    assert torch.equal(batch.inputs, views(split, (8, 2, 30), None))
 
 
 @pytest.mark.parametrize("indices", [[], [1, 2]], ids=["no keys", "unreadable only"])
 def test_collate__empty_batch(broken, indices):
     dataset = PictureDataset(broken, SPEC)
     batch = collate([dataset[index] for index in indices])
-    assert (len(batch.images), len(batch.targets), len(batch.positions)) == (0, 0, 0)
-    assert (batch.images.dtype, batch.targets.dtype) == (torch.uint8, torch.int64)
+    assert (len(batch.inputs), len(batch.targets), len(batch.positions)) == (0, 0, 0)
+    assert (batch.inputs.dtype, batch.targets.dtype) == (torch.uint8, torch.int64)
     assert len(batch.unreadable) == len(indices)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import list_class_names, scan_split
-from dogbreed.data.loading import GlobalBatches, PictureLoader, default_workers
+from dogbreed.data.loading import GlobalBatches, BatchLoader, default_workers
 from dogbreed.data.transforms import CropFlip, TransformSpec
 from dogbreed.errors import ConfigError
 
@@ -146,22 +146,22 @@ def make_loader(shared_folder):
     split = scan_split("train", shared_folder / "train", list_class_names(shared_folder / "train"))
     dataset = PictureDataset(split, SPEC, CropFlip(scale=(0.3, 1.0), ratio=(1.0, 1.0)), seed=1)
 
-    def make(num_workers: int = 0, epoch: int = 0, rank: int = 0, world: int = 1) -> PictureLoader:
+    def make(num_workers: int = 0, epoch: int = 0, rank: int = 0, world: int = 1) -> BatchLoader:
         batches = GlobalBatches(len(split), 5, shuffle=True, seed=1, rank=rank, world_size=world)
         batches.set_epoch(epoch)
-        return PictureLoader(dataset, batches, num_workers=num_workers, pin_memory=False)
+        return BatchLoader(dataset, batches, num_workers=num_workers, pin_memory=False)
 
     return make
 
 
-def set_epoch(loader: PictureLoader, epoch: int) -> None:
+def set_epoch(loader: BatchLoader, epoch: int) -> None:
     """As Lightning does before each epoch."""
     loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 def assert_same(found, expected) -> None:
     assert [batch.positions.tolist() for batch in found] == [batch.positions.tolist() for batch in expected]
-    assert all(torch.equal(ours.images, theirs.images) for ours, theirs in zip(found, expected, strict=True))
+    assert all(torch.equal(ours.inputs, theirs.inputs) for ours, theirs in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -235,9 +235,9 @@ def test_picture_loader__left_early_begins_anew(make_loader):
 
 def test_picture_loader__each_epoch_has_other_views(make_loader):
     loader = make_loader()
-    first = {int(p): image for batch in loader for p, image in zip(batch.positions, batch.images, strict=True)}
+    first = {int(p): image for batch in loader for p, image in zip(batch.positions, batch.inputs, strict=True)}
     set_epoch(loader, 1)
-    second = {int(p): image for batch in loader for p, image in zip(batch.positions, batch.images, strict=True)}
+    second = {int(p): image for batch in loader for p, image in zip(batch.positions, batch.inputs, strict=True)}
     assert first.keys() == second.keys()
     assert sum(torch.equal(first[position], second[position]) for position in first) < 3
 

@@ -59,7 +59,7 @@ def test_predictor__agrees_with_what_was_trained(predictor: Predictor, trained_r
     data = BreedDataModule(shared_folder, loaded.backbone.transform, batch_size=16, num_workers=0)
     batch = next(iter(data.loader("test")))
     with torch.no_grad():
-        expected = loaded.head(loaded.backbone(batch.images)).softmax(dim=1)
+        expected = loaded.head(loaded.backbone(batch.inputs)).softmax(dim=1)
 
     found = torch.tensor([probabilities(answer) for answer in predictor.predict(data.split("test").paths)])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

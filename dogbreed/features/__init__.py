@@ -1,0 +1,1 @@
+"""What the frozen backbone sees in each picture, computed once and kept."""

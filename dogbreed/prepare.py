@@ -1,0 +1,139 @@
+"""What a run or a sweep trains on: pictures, or their features, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
+
+from dogbreed.app import build
+from dogbreed.data.datamodule import BreedDataModule
+from dogbreed.data.folder import SPLITS, describe_skipped
+from dogbreed.data.loading import SplitLoaders
+from dogbreed.errors import ConfigError
+from dogbreed.features.cache import FeatureCache, Loaded
+from dogbreed.features.datamodule import FeatureDataModule
+from dogbreed.features.engines import Engine, make_engine
+from dogbreed.models.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is to train on.
+
+    Attributes:
+        pictures: the photographs.
+        backbone: the frozen network.
+        features: what it saw in each picture; None for a run that needs pixels.
+        batches: what a trainer reads: features where there are some, else pixels.
+    """
+
+    pictures: BreedDataModule
+    backbone: Backbone
+    features: Loaded | None
+    batches: SplitLoaders
+
+
+def prepare(config: DictConfig) -> Prepared:
+    """The pictures, the backbone and, unless something needs pixels, the features of all of them.
+
+    Raises:
+        ConfigError, DataError, WeightsError, OutputError: the config asks for what cannot be.
+    """
+    why_pixels = needs_pixels(config)
+    pictures = build(
+        config,
+        "data",
+        augmentation=build(config, "augmentation"),
+        views=config.features.views,
+        view_seed=config.features.seed,
+    )
+    pictures.prepare_data()
+    pictures.setup()
+    _describe(pictures)
+    backbone = build(config, "backbone")
+    pictures.transform = backbone.transform
+    if why_pixels is not None:
+        say(f"training on pixels: {why_pixels}")
+        return Prepared(pictures, backbone, None, pictures)
+    features = load_features(config, pictures, backbone)
+    batches = FeatureDataModule(features.views, batch_size=pictures.batch_size, seed=pictures.seed, source=pictures)
+    return Prepared(pictures, backbone, features, batches)
+
+
+def needs_pixels(config: DictConfig) -> str | None:
+    """Why a run trains on pixels; None for one that trains on features.
+
+    Raises:
+        ConfigError: `features` contradicts itself or the augmentation.
+    """
+    settings, augmented = config.features, "_target_" in (config.augmentation or {})
+    if settings.path not in ("cached", "pixels"):
+        raise ConfigError(
+            f"features.path={settings.path}", "cached or pixels", "set features=cached or features=pixels"
+        )
+    views = settings.views
+    if views is not None and (not isinstance(views, int) or isinstance(views, bool) or views < 1):
+        raise ConfigError(f"features.views={views}", "a whole number >= 1, or null", "set features.views")
+    if views is not None and (views > 1) != augmented:
+        raise ConfigError(
+            f"features.views={views} with {'an' if augmented else 'no'} augmentation",
+            "several views with an augmentation, which draws all but the first; one without",
+            "set features.views=10, or augmentation=none" if augmented else "add augmentation=crop_flip",
+        )
+    if settings.path == "pixels":
+        return "features=pixels asks for it"
+    if augmented and views is None:
+        return "augmentation draws a fresh view of every picture in every epoch (features.views=10: ten, computed once)"
+    return None
+
+
+def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backbone) -> Loaded:
+    """The features of every split from the cache, what is missing computed now."""
+    settings = config.features
+    splits = {name: pictures.pictures(name, train=name == "train") for name in SPLITS}
+    rows = sum(len(split) * (split.views or 1) for split in splits.values())
+    say(
+        f"training on features: {backbone.source['name']} sees each picture once"
+        + (f", train in {settings.views} views" if settings.views else "")
+    )
+    loaded = FeatureCache(settings.root).load(
+        backbone,
+        engine_of(config, backbone),
+        splits,
+        dtype=settings.dtype,
+        batch_size=settings.batch_size,
+        workers=pictures.num_workers,
+        on_unreadable=pictures.note_unreadable,
+    )
+    if loaded.computed:
+        say(f"computed {loaded.computed:,} of {rows:,} in {loaded.seconds:.1f} s ({loaded.pictures_per_s:,.0f}/s)")
+    else:
+        say(f"all {rows:,} were computed before, in {settings.root}")
+    return loaded
+
+
+def engine_of(config: DictConfig, backbone: Backbone) -> Engine:
+    """The engine that the config names, on the device that the trainer uses."""
+    on_gpu = torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda")
+    settings = config.features
+    return make_engine(backbone, settings.engine, precision=settings.precision, device="cuda" if on_gpu else "cpu")
+
+
+def _describe(pictures: BreedDataModule) -> None:
+    counts = ", ".join(f"{name} {len(pictures.split(name)):,}" for name in SPLITS)
+    say(f"{pictures.root}: {pictures.num_classes} classes; {counts} pictures")
+    if pictures.skipped:
+        say(describe_skipped(pictures.skipped))
+    found = pictures.split("train").counts(pictures.num_classes)
+    empty = [name for name, count in zip(pictures.class_names, found, strict=True) if not count]
+    if empty:
+        say(f"without a picture in train, and so never learned: {', '.join(empty)}")
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Print a line, once however many processes train."""
+    print(text, flush=True)
