@@ -48,9 +48,9 @@ class Recipe:
         """Why this trial can only be trained alone, in a few words; None where a fleet can train it."""
         head, optimizer = self._try_head(), self.try_optimizer()
         if type(head) not in (LinearHead, MLPHead):
-            return f"a head of kind {getattr(head, 'kind', type(head).__name__)}"
+            return f"head {type(head).__name__}"
         if not all(parameter.requires_grad for parameter in head.parameters()):
-            return "a head with frozen parameters"
+            return "head with frozen parameters"
         if type(optimizer) not in (SGD, AdamW):
             return f"optimizer {type(optimizer).__name__}"
         if len(optimizer.param_groups) != 1:
