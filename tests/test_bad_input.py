@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 import dogbreed.evaluate
 import dogbreed.predict
 import dogbreed.train
+from dogbreed.models.backbones import Backbone
 
 Command = Callable[..., Any]
 Refused = Callable[..., str]
@@ -291,8 +292,14 @@ def test_train__resuming_with_another_head(refused: Refused, begun: Path, shared
     assert "its head differ" in message
 
 
-def test_train__resuming_with_other_weights(refused: Refused, begun: Path, shared_folder: Path) -> None:
-    message = refused(f"data.root={shared_folder}", "resume=true", "trainer.max_epochs=3", "seed=1")
+def test_train__resuming_with_other_weights(
+    refused: Refused, begun: Path, shared_folder: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    weights = {name: entry * 1.01 for name, entry in backbone.network.state_dict().items()}
+    save_file(weights, tmp_path / "other.safetensors")
+
+    other = f"backbone.weights={tmp_path}/other.safetensors"
+    message = refused(f"data.root={shared_folder}", "resume=true", "trainer.max_epochs=3", other)
 
     assert "its backbone differ" in message
 

@@ -8,9 +8,12 @@ from typing import Any
 import hydra
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import build, prepare
+from dogbreed.prepare import needs_pixels
+from dogbreed.sweeps.settings import Settings
+from dogbreed.sweeps.space import parse_space
 
 CONF = Path(__file__).parents[1] / "conf"
 MADE = ("augmentation", "scheduler", "head", "optimizer", "trainer")
@@ -22,6 +25,13 @@ def compose(name: str, *overrides: str) -> DictConfig:
     prepare()
     with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
         return hydra.compose(name, overrides=list(overrides))
+
+
+def swept(*overrides: str) -> DictConfig:
+    """What Hydra's own part of the config says of a sweep."""
+    prepare()
+    with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+        return hydra.compose("train", overrides=[*overrides], return_hydra_config=True).hydra.sweeper
 
 
 def section(group: str, choice: str, tmp_path: Path) -> DictConfig:
@@ -42,6 +52,8 @@ def made(config: DictConfig, group: str) -> Any:
     if group == "scheduler":
         factory = build(config, "scheduler")
         return factory and factory(build(config, "optimizer")([torch.nn.Parameter(torch.zeros(2))]), total_steps=10)
+    if group == "features":
+        return [needs_pixels(config)]
     if group == "backbone":
         return build(config, "backbone", weights="none")
     return build(config, group)
@@ -55,6 +67,16 @@ def test_config__is_composed_and_made(name: str, tmp_path: Path, monkeypatch: py
         assert config.data.root == "nowhere"
         return
     group, choice = GROUPS[name]
+    if group == "search_space":
+        space, _ = parse_space(OmegaConf.to_container(swept(f"search_space={choice}").params), [])
+        assert space.dimensions
+        return
+    if group == "hydra/sweeper":
+        settings = OmegaConf.to_container(swept(f"hydra/sweeper={choice}"))
+        target, _ = settings.pop("_target_"), settings.pop("params")
+        assert Settings(**settings).sampler
+        assert hydra.utils.get_class(target)
+        return
     if group == "trainer" and choice == "mixed":
         choice_needs_gpu = not torch.cuda.is_available()
         if choice_needs_gpu:
