@@ -99,7 +99,8 @@ def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backb
         f"training on features: {backbone.source['name']} sees each picture once"
         + (f", train in {settings.views} views" if settings.views else "")
     )
-    loaded = FeatureCache(settings.root).load(
+    cache = FeatureCache(settings.root)
+    loaded = cache.load(
         backbone,
         engine_of(config, backbone),
         splits,
@@ -111,7 +112,7 @@ def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backb
     if loaded.computed:
         say(f"computed {loaded.computed:,} of {rows:,} in {loaded.seconds:.1f} s ({loaded.pictures_per_s:,.0f}/s)")
     else:
-        say(f"all {rows:,} were computed before, in {settings.root}")
+        say(f"all {rows:,} were computed before, in {cache.root}")
     return loaded
 
 

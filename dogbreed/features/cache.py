@@ -64,11 +64,11 @@ class FeatureCache:
     seed and the view (its key there). A picture that is changed, added or moved costs its own rows at most.
 
     Args:
-        root: the folder; made on first use.
+        root: the folder, made on first use; None for `default_root()`.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = (default_root() if root is None else Path(root)).expanduser()
 
     def load(
         self,
@@ -122,6 +122,11 @@ class FeatureCache:
             assert without == without & {picture.path for picture in loaded.unreadable}, "rows are missing"
             loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, data.targets)
         return loaded
+
+
+def default_root() -> Path:
+    """Where features are kept unless another place is named: $DOGBREED_FEATURES, or the user's cache."""
+    return Path(os.environ.get("DOGBREED_FEATURES") or "~/.cache/dogbreed/features").expanduser()
 
 
 def recipe_of(backbone: Backbone, engine: Engine, dtype: str) -> dict[str, Any]:

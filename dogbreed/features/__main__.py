@@ -1,0 +1,115 @@
+"""`python -m dogbreed.features list|verify|prune`: what the feature cache holds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.features.cache import default_root
+from dogbreed.features.inventory import Kept, check_pictures, choose, list_kept, remove
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List, verify or prune; 0 if all is well, 1 otherwise."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except DogbreedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _list(options: argparse.Namespace) -> int:
+    kept = list_kept(options.root)
+    if not kept:
+        print(f"no features in {options.root}; python -m dogbreed.train computes some")
+        return 0
+    table = Table("key", "backbone", "pixels", "engine", "as", "rows", "size", "pictures/s", "read", box=None)
+    for one in kept:
+        recipe = one.recipe
+        name, side = recipe["backbone"]["name"], str(recipe["transform"]["size"])
+        engine = f"{recipe['engine']['engine']} {recipe['engine'].get('precision', '')}"
+        speed = f"{one.pictures_per_s:,.0f}" if one.pictures_per_s else ""
+        table.add_row(
+            one.key, name, side, engine, recipe["dtype"], f"{one.rows:,}", _megabytes(one.size), speed, _when(one)
+        )
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print(f"{len(kept)} kinds, {_megabytes(sum(one.size for one in kept))} in {options.root}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    damaged_chunks = 0
+    for one in tqdm(choose(list_kept(options.root), options.keys), "checking features", disable=None, unit="kind"):
+        chunks, damaged = one.store.verify()
+        damaged_chunks += damaged
+        if damaged:
+            print(f"{one.key}: {damaged} of {chunks} chunks are damaged; their features will be computed anew")
+    pictures, changed = check_pictures(options.root)
+    for path in changed:
+        print(f"{path}: changed, though its size and time say otherwise; its features will be computed anew")
+    print(f"verified: {damaged_chunks} damaged chunks; {len(changed)} of {pictures:,} pictures changed unnoticed")
+    return 1 if damaged_chunks or changed else 0
+
+
+def _prune(options: argparse.Namespace) -> int:
+    if not (options.keys or options.all or options.unused_days is not None):
+        raise ConfigError("nothing to prune", "KEYs, --unused-days N, or --all", "python -m dogbreed.features list")
+    for one in choose(list_kept(options.root), options.keys):
+        if options.unused_days is None or one.unused_days >= options.unused_days:
+            remove(one)
+            print(f"removed {one.key}: {one.recipe['backbone']['name']}, {one.rows:,} rows, {_megabytes(one.size)}")
+    return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _when(one: Kept) -> str:
+    return "today" if one.unused_days < 1 else f"{one.unused_days:.0f} days ago"
+
+
+def _days(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days, 0 or more")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dogbreed.features",
+        description="What frozen backbones saw in pictures, kept by dogbreed.train for the next run.",
+    )
+    root = default_root()
+    parser.add_argument("--root", default=root, metavar="DIR", help=f"the cache (default: {root})")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for run, text in (
+        (_list, "what there is, how large, how fast it was computed"),
+        (_verify, "read every row and every picture again; 1 if something is not what it was"),
+        (_prune, "remove what is named"),
+    ):
+        command = commands.add_parser(run.__name__[1:], help=text, description=text)
+        command.set_defaults(run=run)
+        if run is not _list:
+            command.add_argument("keys", nargs="*", metavar="KEY", help="the beginning of a key")
+        if run is _prune:
+            command.add_argument("--unused-days", type=_days, metavar="N", help="what was not read for so long")
+            command.add_argument("--all", action="store_true", help="everything")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
