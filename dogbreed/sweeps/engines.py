@@ -62,32 +62,41 @@ class JobEngine:
     """
 
     def __init__(self, launch: Launch, fixed: Sequence[str], directory: Path, monitor: str, *, resume: bool) -> None:
-        self._launch, self._fixed, self._directory, self._monitor = launch, list(fixed), directory, monitor
-        self._resume = resume
+        self.fixed, self.directory, self.monitor = list(fixed), directory, monitor
+        self._launch, self._resume = launch, resume
 
     def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
         """Train all of `trials`; each is kept once."""
         start = time.monotonic()
-        jobs = [self.overrides(trial, str(trial.number)) for trial in trials]
+        jobs = [self._overrides(trial, str(trial.number), self._resume) for trial in trials]
         returns = self._launch(jobs, trials[0].number) if trials else []
         seconds = (time.monotonic() - start) / max(1, len(trials))
         for trial, job in zip(trials, returns, strict=True):
             keep(self._record(trial, job, seconds))
 
-    def overrides(self, trial: Trial, folder: str) -> list[str]:
-        """What makes a run of the trial in a folder of the sweep's directory."""
-        where = [f"resume={str(self._resume).lower()}", f"hydra.sweep.subdir={folder}"]
-        return [*self._fixed, *trial.overrides, *where]
+    def run_once(self, trial: Trial, folder: str) -> Any:
+        """Train one trial in a folder of its own, where it goes on if it was begun; what the run returns.
+
+        Raises:
+            Exception: what it died of.
+        """
+        begun = (self.directory / folder / "checkpoints").exists()
+        (job,) = self._launch([self._overrides(trial, folder, begun)], trial.number)
+        return _result(job)
+
+    def _overrides(self, trial: Trial, folder: str, resume: bool) -> list[str]:
+        where = [f"resume={str(resume).lower()}", f"hydra.sweep.subdir={folder}"]
+        return [*self.fixed, *trial.overrides, *where]
 
     def _record(self, trial: Trial, job: JobReturn, seconds: float) -> Record:
         try:
-            value = result(job)
+            value = _result(job)
         except Exception as error:  # whatever a job may die of; the sweep goes on, and says so at its end
             return Record(trial.number, trial.params, "failed", seconds=seconds, error=_reason(error))
-        curve = _read_curve(self._directory / str(trial.number) / "metrics.csv")
+        curve = _read_curve(self.directory / str(trial.number) / "metrics.csv")
         if not curve:  # it ran elsewhere
-            curve = [{"epoch": -1, self._monitor: float("nan") if value is None else float(value)}]
-        return make_record(trial.number, trial.params, curve, self._monitor, seconds=seconds)
+            curve = [{"epoch": -1, self.monitor: float("nan") if value is None else float(value)}]
+        return make_record(trial.number, trial.params, curve, self.monitor, seconds=seconds)
 
 
 class FleetEngine:
@@ -98,16 +107,13 @@ class FleetEngine:
     Args:
         configs: the config of each trial.
         features: what they train on.
-        alone: trains what a fleet cannot.
-        monitor: the objective.
+        alone: trains what a fleet cannot, by the same objective.
         halving: stops hopeless trials; None trains all to their end.
     """
 
-    def __init__(
-        self, configs: Configs, features: Features, alone: Engine, monitor: str, halving: Halving | None
-    ) -> None:
-        self._configs, self._features, self._alone = configs, features, alone
-        self._monitor, self._halving = monitor, halving
+    def __init__(self, configs: Configs, features: Features, alone: JobEngine, halving: Halving | None) -> None:
+        self._configs, self._features, self._alone, self._halving = configs, features, alone, halving
+        self._monitor = alone.monitor
         self._fleet: Fleet | None = None
         self._key: str | None = None
 
@@ -192,7 +198,7 @@ class FleetEngine:
         )
 
 
-def result(job: JobReturn) -> Any:
+def _result(job: JobReturn) -> Any:
     """What a job returned.
 
     Raises:
@@ -220,4 +226,6 @@ def _read_curve(path: Path) -> list[dict[str, float]]:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
+    if isinstance(error, DogbreedError):
+        return f"{error.got} (allowed: {error.allowed})"
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]

@@ -179,7 +179,8 @@ class Journal:
 
     def _read(self, plan: dict[str, Any], resume: bool) -> None:
         lines = _whole_lines(self._file)
-        if not lines:
+        if len(lines) < 2:  # no trial: there is nothing to lose
+            self._file.truncate(0)
             self._append({"plan": plan})
             return
         if not resume:

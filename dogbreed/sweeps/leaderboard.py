@@ -15,9 +15,7 @@ from dogbreed.files import write_text
 from dogbreed.models.metrics import direction
 from dogbreed.sweeps.dimensions import Value
 from dogbreed.sweeps.journal import Record
-
-#: The one parameter that is no part of a setting: every setting is tried with each of its values.
-SEED = "seed"
+from dogbreed.sweeps.settings import SEED
 
 
 @dataclass(frozen=True)
@@ -37,29 +35,29 @@ class Place:
     spread: float | None
 
     @property
-    def whole(self) -> bool:
-        """Whether all its trials ran to their end."""
-        return self.mean is not None and all(trial.state == "finished" for trial in self.trials)
+    def finished(self) -> bool:
+        """Whether a trial of it ran to its end, and none failed."""
+        return self.mean is not None and any(trial.state == "finished" for trial in self.trials)
 
     def best(self, monitor: str) -> Record:
-        """Its best trial by the monitor; among equals the first."""
-        return min(self.trials, key=lambda trial: _badness(trial.value, monitor))
+        """Its best trial by the monitor, among those that ran to their end if there are any; the first of equals."""
+        return min(self.trials, key=lambda trial: (trial.state != "finished", _badness(trial.value, monitor)))
 
 
 def rank(records: Iterable[Record], monitor: str) -> list[Place]:
-    """The settings, the best by the mean of `monitor` first; after them those stopped early, then those that failed."""
+    """The settings, the best by the mean of `monitor` first; those that no trial finished, or one failed, come last."""
     settings: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.number):
         settings.setdefault(repr(sorted(_setting(record).items())), []).append(record)
     places = [_place(trials) for trials in settings.values()]
-    return sorted(places, key=lambda place: (not place.whole, _badness(place.mean, monitor)))
+    return sorted(places, key=lambda place: (not place.finished, _badness(place.mean, monitor)))
 
 
 def show(places: Sequence[Place], monitor: str, rows: int = 10) -> str:
     """The first `rows` places as a table for the terminal."""
     seeds = max((len(place.trials) for place in places), default=1) > 1
     about = list(dict.fromkeys(name for place in places for trial in place.trials for name in trial.backbone))
-    backbones = {repr([place.trials[0].backbone.get(name) for name in about]) for place in places}
+    backbones = {repr(trial.backbone) for place in places for trial in place.trials if trial.backbone}
     lines = [
         _row(number, place, monitor, seeds, about if len(backbones) > 1 else [])
         for number, place in enumerate(places, 1)
@@ -119,7 +117,7 @@ def _row(number: int, place: Place, monitor: str, seeds: bool, about: Sequence[s
     row |= {name: _number(value, 4) for name, value in best.metrics.items() if name != monitor and not seeds}
     row |= {"epoch": "" if best.best_epoch is None else str(best.best_epoch)}
     row |= {key: _text(value) for key, value in place.setting.items()}
-    row |= {name: _text(best.backbone.get(name)) for name in about}
+    row |= {name: _text(best.backbone[name]) for name in about if best.backbone.get(name) is not None}
     states = {trial.state for trial in place.trials} - {"finished"}
     row |= {"trial": ",".join(str(trial.number) for trial in place.trials), "state": ",".join(sorted(states))}
     return row

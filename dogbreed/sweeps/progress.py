@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from types import TracebackType
 
 from tqdm import tqdm
 
 from dogbreed.models.metrics import direction
-from dogbreed.sweeps.journal import Record
+from dogbreed.sweeps.journal import Journal, Record
 
 _EVERY_S = 10.0  # between two plain lines
 
@@ -17,15 +18,20 @@ _EVERY_S = 10.0  # between two plain lines
 class Progress:
     """Counts trials, remembers the best, and says how long the rest will take.
 
+    Use it in a with block, which leaves the bar as it stands.
+
     Args:
         total: trials of the sweep.
-        done: of them, those that were finished before.
+        journal: of what was done before.
         monitor: what the best is best in.
     """
 
-    def __init__(self, total: int, done: int, monitor: str) -> None:
+    def __init__(self, total: int, journal: Journal, monitor: str) -> None:
+        done = sum(map(journal.is_done, range(total)))
         self._total, self._before, self._done, self._monitor = total, done, done, monitor
         self._best: Record | None = None
+        for record in journal.last.values():
+            self._note(record)
         self._started = self._spoken = time.monotonic()
         self._bar = (
             tqdm(total=total, initial=done, desc="trials", unit="trial", dynamic_ncols=True)
@@ -41,7 +47,7 @@ class Progress:
     def add(self, record: Record) -> None:
         """A trial has ended."""
         self._done += 1
-        self.note(record)
+        self._note(record)
         if self._bar is not None:
             self._bar.set_postfix_str(self._best_text(), refresh=False)
             self._bar.update()
@@ -51,8 +57,7 @@ class Progress:
             self._spoken = now
             print(f"trials={self._done}/{self._total} {self._best_text()}{self._time_left(now)}", flush=True)
 
-    def note(self, record: Record) -> None:
-        """Remember a trial, also one of before, if it is the best so far."""
+    def _note(self, record: Record) -> None:
         if record.value is not None and (self._best is None or self._is_better(record.value)):
             self._best = record
 
@@ -60,8 +65,12 @@ class Progress:
         """Print a line without breaking the bar."""
         tqdm.write(text) if self._bar is not None else print(text, flush=True)
 
-    def close(self) -> None:
-        """Leave the bar as it stands."""
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -71,11 +80,13 @@ class Progress:
         return value > self._best.value if direction(self._monitor) == "max" else value < self._best.value
 
     def _best_text(self) -> str:
-        return "no result yet" if self._best is None else f"best {self._monitor}={self._best.value:.4f}"
+        if self._best is None:
+            return "no result yet"
+        return f"best {self._monitor}={self._best.value:.4f} (trial {self._best.number})"
 
     def _time_left(self, now: float) -> str:
         fresh, left = self._done - self._before, self._total - self._done
         if not left or not fresh:
             return ""
         minutes, seconds = divmod(round((now - self._started) / fresh * left), 60)
-        return f" (trial {self._best.number})" * (self._best is not None) + f" {minutes}:{seconds:02d} left"
+        return f", {minutes}:{seconds:02d} left"

@@ -92,7 +92,10 @@ class Configs:
     def _base(self, params: Mapping[str, Value]) -> DictConfig:
         lines = tuple(override_line(key, value) for key, value in params.items())
         if lines not in self._composed:
-            self._composed[lines] = self._compose([*self._fixed, *lines])
+            try:
+                self._composed[lines] = self._compose([*self._fixed, *lines])
+            except ValueError as error:  # Hydra's word for some mistakes
+                raise ConfigError(f"{' '.join(lines)}: {error}", "what --cfg job shows", "correct the space") from error
         return self._composed[lines]
 
 

@@ -13,7 +13,7 @@ from dogbreed.errors import ConfigError
 from dogbreed.files import write_json, writing
 from dogbreed.prepare import needs_pixels, say
 from dogbreed.runs import command
-from dogbreed.sweeps.engines import Features, JobEngine, Launch, result
+from dogbreed.sweeps.engines import Features, JobEngine
 from dogbreed.sweeps.journal import Record
 from dogbreed.sweeps.leaderboard import rank, show, write_best
 from dogbreed.sweeps.ridge import fit_ridge
@@ -23,49 +23,39 @@ _FOLDER = "winner"
 
 
 def crown(
-    records: Sequence[Record],
-    monitor: str,
-    directory: Path,
-    configs: Configs,
-    features: Features,
-    jobs: JobEngine | None,
-    launch: Launch,
-    module: str,
-    fixed: Sequence[str],
+    records: Sequence[Record], jobs: JobEngine, configs: Configs, features: Features, module: str, *, train: bool
 ) -> None:
-    """Show the leaderboard, write best.yaml, fit the baseline, train and test the winner.
+    """Show the leaderboard, write best.yaml and summary.json, fit the baseline, train and test the winner.
 
     Args:
         records: of all trials.
-        monitor: what the best is best in.
-        directory: of the sweep.
+        jobs: trains the winner.
         configs: the config of each trial.
-        features: what the winner's baseline is fitted on.
-        jobs: knows the overrides of a run; None leaves the winner untrained and test untouched.
-        launch: runs it.
+        features: what the baseline is fitted on: the winner's.
         module: the command that is swept.
-        fixed: the overrides that all trials share.
+        train: false leaves the winner untrained and test untouched.
 
     Raises:
-        ConfigError: no trial succeeded, or the winner alone failed.
+        ConfigError: no trial was trained to its end.
+        Exception: what the winner's own run died of.
     """
+    directory, monitor = jobs.directory, jobs.monitor
     places = rank(records, monitor)
     say(show(places, monitor))
     failed = [record for record in records if record.state == "failed"]
     for reason in dict.fromkeys(record.error for record in failed):
         numbers = ", ".join(str(record.number) for record in failed if record.error == reason)
-        say(f"failed: trial {numbers}: {reason}")
-    if not places[0].whole:
-        raise ConfigError("no trial was trained to its end", "one at least", f"look at {directory}/trials.csv")
+        say(f"failed, trial {numbers}: {reason}")
+    if not places[0].finished:
+        why = f": {failed[0].error}" if failed else ""
+        raise ConfigError(f"no trial was trained to its end{why}", "one at least", f"look at {directory}/trials.csv")
     best = places[0].best(monitor)
     trial = Trial(best.number, best.params)
     _move_aside(directory, best.number)
-    write_best(directory / "best.yaml", best, monitor, fixed, command(module, [*fixed, *trial.overrides]))
-    say(f"wrote {directory}/: trials.csv, trials.json, best.yaml")
+    write_best(directory / "best.yaml", best, monitor, jobs.fixed, command(module, [*jobs.fixed, *trial.overrides]))
     summary: dict[str, Any] = {"monitor": monitor, "trial": best.number, "params": best.params, "sweep": best.metrics}
-    summary["ridge"] = _baseline(configs, trial, features, tested=jobs is not None)
-    if jobs is not None:
-        summary["winner"] = _train_alone(jobs, trial, directory, launch)
+    summary["ridge"] = _baseline(configs, trial, features, tested=train)
+    summary["winner"] = _train_alone(jobs, trial) if train else None
     write_json(directory / "summary.json", summary)
     _tell(summary, directory)
 
@@ -84,16 +74,13 @@ def _baseline(configs: Configs, trial: Trial, features: Features, *, tested: boo
     return {**metrics, "test/acc": ridge.accuracy(views["test"])} if tested else metrics
 
 
-def _train_alone(jobs: JobEngine, trial: Trial, directory: Path, launch: Launch) -> dict[str, float]:
+def _train_alone(jobs: JobEngine, trial: Trial) -> dict[str, float]:
     """The winner's metrics from a run of its own, which tests it once; read again where that was done before."""
-    metrics = directory / _FOLDER / "metrics.json"
+    metrics = jobs.directory / _FOLDER / "metrics.json"
     if not metrics.exists():
-        overrides = [line for line in jobs.overrides(trial, _FOLDER) if not line.startswith("resume=")]
-        begun = (directory / _FOLDER / "checkpoints").exists()
-        (job,) = launch([[*overrides, f"resume={str(begun).lower()}"]], trial.number)
-        value = result(job)
+        value = jobs.run_once(trial, _FOLDER)
         if not metrics.exists():  # it ran elsewhere
-            return {"objective": value}
+            return {jobs.monitor: value}
     content: dict[str, float] = json.loads(metrics.read_text())
     return content
 
@@ -110,16 +97,17 @@ def _move_aside(directory: Path, number: int) -> None:
 
 
 def _tell(summary: Mapping[str, Any], directory: Path) -> None:
-    monitor, trial, alone, ridge = summary["monitor"], summary["trial"], summary.get("winner"), summary["ridge"]
-    say(f"winner: trial {trial}, {monitor}={summary['sweep'][monitor]:.4f} in the sweep")
+    monitor, alone, ridge = summary["monitor"], summary["winner"], summary["ridge"]
+    say(f"winner: trial {summary['trial']}, {monitor}={summary['sweep'][monitor]:.4f} in the sweep")
     if alone is not None:
-        say(f"  trained alone: {_listed(alone, monitor, 'test/acc', 'objective')}")
+        say(f"  trained alone: {_listed(alone, monitor, 'test/acc')}")
     if ridge is not None:
         say(f"  ridge, without training: {_listed(ridge, 'val/acc', 'test/acc')}")
-    if alone is not None:
-        artifact = directory / _FOLDER / "artifact"
-        say(f"the artifact: {artifact}; try it: python -m dogbreed.predict --artifact {artifact} PICTURE")
-    else:
+    say(f"wrote {directory}/: trials.csv, trials.json, best.yaml, summary.json" + ", winner/" * (alone is not None))
+    artifact = directory / _FOLDER / "artifact"
+    if artifact.exists():
+        say(f"try it: python -m dogbreed.predict --artifact {artifact} PICTURE")
+    elif alone is None:
         say(f"train it: the command stands in {directory}/best.yaml")
 
 

@@ -19,11 +19,13 @@ class DogbreedSweeper(Sweeper):
 
     Args:
         params: key -> sweep in Hydra's grammar; conf/search_space/ sets them.
-        settings: the fields of `dogbreed.sweeps.sweep.Settings`.
+        settings: the fields of `dogbreed.sweeps.settings.Settings`.
     """
 
     def __init__(self, params: Mapping[str, Any] | None = None, **settings: Any) -> None:
-        self._params, self._settings = params or {}, settings
+        self._fields: dict[str, Any] = OmegaConf.to_container(
+            OmegaConf.create({"params": params or {}, **settings}), resolve=True
+        )  # type: ignore[assignment]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what a sweep needs; Hydra calls it first."""
@@ -32,14 +34,16 @@ class DogbreedSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> Any:
+    def sweep(self, arguments: list[str]) -> None:
         """Sweep over `arguments`, the command line's overrides, and the search space."""
-        from dogbreed.sweeps.sweep import Settings, run_sweep
+        from dogbreed.sweeps.settings import Settings
+        from dogbreed.sweeps.sweep import run_sweep
 
-        chosen = self.config.hydra
-        return run_sweep(
-            Settings(**self._settings),
-            OmegaConf.to_container(OmegaConf.create(self._params), resolve=True),
+        settings, chosen = dict(self._fields), self.config.hydra
+        params = settings.pop("params")
+        run_sweep(
+            Settings.of(settings),
+            params,
             arguments,
             directory=Path(chosen.sweep.dir),
             compose=self._compose,
