@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from dogbreed.data.images import picture_digest
 from dogbreed.files import writing
 
-_TABLE = "CREATE TABLE IF NOT EXISTS pictures (path BLOB PRIMARY KEY, size INT, mtime_ns INT, digest TEXT)"
+_TABLE = """CREATE TABLE IF NOT EXISTS pictures
+    (path BLOB PRIMARY KEY, size INT, mtime_ns INT, digest TEXT, checksum INT)"""
+
+# What SQLite says where the disk, and not the ledger, is at fault.
+_DISK = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+
+Entry = tuple[int, int, str]  # size, time of change, digest
+T = TypeVar("T")
 
 
 def digests(paths: Sequence[str], ledger: Path, *, again: bool = False) -> list[str]:
@@ -32,11 +49,7 @@ def digests(paths: Sequence[str], ledger: Path, *, again: bool = False) -> list[
         ledger.parent.mkdir(parents=True, exist_ok=True)
     names = [os.fsencode(os.path.abspath(path)) for path in paths]
     stamps = [_stamp(name) for name in names]
-    try:
-        known = {} if again else _recall(ledger, names)
-    except sqlite3.DatabaseError:  # damaged: it can be made again
-        ledger.unlink(missing_ok=True)
-        known = {}
+    known = {} if again else _use(ledger, partial(_recall, wanted=set(names))) or {}
     found = [_remembered(known.get(name), stamp) for name, stamp in zip(names, stamps, strict=True)]
     unknown = [i for i, (digest, stamp) in enumerate(zip(found, stamps, strict=True)) if stamp and not digest]
     if unknown:
@@ -46,11 +59,22 @@ def digests(paths: Sequence[str], ledger: Path, *, again: bool = False) -> list[
             progress = tqdm(read, "reading pictures", len(unknown), unit="picture", disable=None, delay=2)
             for i, digest in zip(unknown, progress, strict=True):
                 found[i] = digest
-        _remember(ledger, [(names[i], *(stamps[i] or ()), found[i]) for i in unknown if found[i]])
+        rows = [(names[i], *(stamps[i] or (0, 0)), found[i]) for i in unknown if found[i]]
+        _use(ledger, partial(_remember, rows=rows))
     return found
 
 
-def _remembered(entry: tuple[int, int, str] | None, stamp: tuple[int, int] | None) -> str:
+def forget(paths: Sequence[str], ledger: Path) -> None:
+    """Read these files again the next time: they turned out not to be what was remembered.
+
+    Raises:
+        OutputError: the ledger cannot be written.
+    """
+    if paths:
+        _use(ledger, partial(_forget, names=[os.fsencode(os.path.abspath(path)) for path in paths]))
+
+
+def _remembered(entry: Entry | None, stamp: tuple[int, int] | None) -> str:
     return entry[2] if entry is not None and entry[:2] == stamp else ""
 
 
@@ -70,14 +94,34 @@ def _read(name: bytes) -> str:
         return ""
 
 
-def _recall(ledger: Path, names: Sequence[bytes]) -> dict[bytes, tuple[int, int, str]]:
-    wanted = set(names)
-    with writing(ledger), closing(sqlite3.connect(ledger, timeout=60)) as connection, connection:
-        connection.execute(_TABLE)
-        rows = connection.execute("SELECT path, size, mtime_ns, digest FROM pictures")
-        return {path: (size, mtime_ns, digest) for path, size, mtime_ns, digest in rows if path in wanted}
+def _use(ledger: Path, do: Callable[[sqlite3.Connection], T]) -> T | None:
+    """What `do` makes of the ledger; None where it is damaged, and removed, since it can be made again."""
+    with writing(ledger):
+        try:
+            with closing(sqlite3.connect(ledger, timeout=60)) as connection, connection:
+                connection.execute(_TABLE)
+                return do(connection)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DISK:
+                raise OSError(str(error)) from error
+            for damaged in (ledger, ledger.with_name(f"{ledger.name}-journal")):
+                damaged.unlink(missing_ok=True)
+    return None
 
 
-def _remember(ledger: Path, rows: Sequence[tuple[bytes, int, int, str]]) -> None:
-    with closing(sqlite3.connect(ledger, timeout=60)) as connection, connection:
-        connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)", rows)
+def _recall(connection: sqlite3.Connection, wanted: set[bytes]) -> dict[bytes, Entry]:
+    rows = connection.execute("SELECT path, size, mtime_ns, digest, checksum FROM pictures")
+    return {row[0]: row[1:4] for *row, checksum in rows if row[0] in wanted and checksum == _checksum(row)}
+
+
+def _remember(connection: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int, str]]) -> None:
+    checked = [(*row, _checksum(row)) for row in rows]
+    connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?)", checked)
+
+
+def _forget(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
+    connection.executemany("DELETE FROM pictures WHERE path = ?", [(name,) for name in names])
+
+
+def _checksum(row: Sequence[object]) -> int:
+    return zlib.crc32(repr(tuple(row)).encode("utf-8", "surrogatepass"))
