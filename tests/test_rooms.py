@@ -16,13 +16,15 @@ FLOORS: list[tuple[str, ...]] = [
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data"),
     ("models.classifier", "serving.names", "serving.card", "serving.artifact"),
-    ("features",),
+    ("features", "sweeps.ridge"),
     ("training", "reports", "serving.predictor", "sweeps"),
     ("app", "runs"),
     ("prepare",),
+    ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("train", "predict", "evaluate"),
 ]
 HYDRA = ("app", "runs", "prepare", "train", "evaluate")
+HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 
 
 def modules() -> list[Path]:
