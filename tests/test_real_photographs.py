@@ -88,7 +88,7 @@ def test_metrics__do_not_depend_on_the_batch_size(run: Path, few: Path, tmp_path
     for metrics in found:
         assert metrics["val/acc"] == found[0]["val/acc"] == trained["val/acc"]
         assert math.isclose(metrics["val/loss"], found[0]["val/loss"], rel_tol=1e-6)
-        assert math.isclose(metrics["val/loss"], trained["val/loss"], rel_tol=1e-6)
+        assert math.isclose(metrics["val/loss"], trained["val/loss"], rel_tol=1e-5)  # on features, fused
 
 
 def reference(library: str, real_data: Path) -> tuple[Any, torch.nn.Module]:

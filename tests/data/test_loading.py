@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import list_class_names, scan_split
-from dogbreed.data.loading import GlobalBatches, BatchLoader, default_workers
+from dogbreed.data.loading import BatchLoader, GlobalBatches, default_workers
 from dogbreed.data.transforms import CropFlip, TransformSpec
 from dogbreed.errors import ConfigError
 
