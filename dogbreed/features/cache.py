@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from dogbreed.data.transforms import Augmentation
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.engines import Engine
 from dogbreed.features.extract import Extracted, Tasks, extract
-from dogbreed.features.pictures import digests
+from dogbreed.features.pictures import digests, forget
 from dogbreed.features.store import KEY_BYTES, FeatureStore, Keys
 from dogbreed.features.views import FeatureViews
 from dogbreed.files import write_json
@@ -101,26 +102,38 @@ class FeatureCache:
         """
         if dtype not in DTYPES:
             raise ConfigError(f"features.dtype={dtype!r}", " or ".join(DTYPES), "set features.dtype")
-        contents = [digests(data.paths, self.root / LEDGER) for data in datasets.values()]
-        keys = [row_keys(data, found) for data, found in zip(datasets.values(), contents, strict=True)]
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"features.batch_size={batch_size}", "at least 1, or null", "set features.batch_size")
+        data = list(datasets.values())
+        contents = [digests(pictures.paths, self.root / LEDGER) for pictures in data]
+        keys = [row_keys(pictures, found) for pictures, found in zip(data, contents, strict=True)]
         recipe = recipe_of(backbone, engine, dtype)
         store = FeatureStore(self.root / key_of(recipe), backbone.num_features, dtype)
         loaded = Loaded({})
         if len(_missing(store, keys)):
             with store.writer(on_wait=_say_waiting):
-                tasks = _missing(store, keys)  # another process may have computed them meanwhile
-                _check_room(store, len(tasks))
+                _check_room(store, len(_missing(store, keys)))  # another process may have computed them meanwhile
                 write_json(store.folder / ABOUT, recipe)
-                passed = extract(
-                    list(datasets.values()), contents, tasks, engine, batch_size=batch_size, workers=workers
-                )
-                _keep(store, passed, tasks, keys, loaded, on_unreadable)
+                # Of equal pictures one is read; where it cannot be, each of the others speaks for itself.
+                for copies in (False, True):
+                    failed = {picture.path for picture in loaded.unreadable}
+                    tasks = _missing(store, keys, copies=copies)
+                    if copies:
+                        tasks = tasks[[data[number].path(index) not in failed for number, index, _ in tasks.tolist()]]
+                    if not len(tasks):
+                        break
+                    passed = extract(data, contents, tasks, engine, batch_size=batch_size, workers=workers)
+                    try:
+                        _keep(store, passed, tasks, keys, loaded, on_unreadable)
+                    finally:
+                        forget([picture.path for picture in loaded.unreadable], self.root / LEDGER)
+                    store.refresh()
         _mark_used(store, loaded)
-        for (name, data), wanted in zip(datasets.items(), keys, strict=True):
+        for (name, pictures), wanted in zip(datasets.items(), keys, strict=True):
             rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
-            without = {data.path(int(index)) for index in np.nonzero((rows < 0).any(axis=0))[0]}
+            without = {pictures.path(int(index)) for index in np.nonzero((rows < 0).any(axis=0))[0]}
             assert without == without & {picture.path for picture in loaded.unreadable}, "rows are missing"
-            loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, data.targets)
+            loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, pictures.targets)
         return loaded
 
 
@@ -174,14 +187,16 @@ def describe_view(augmentation: Augmentation | None, seed: int, view: int) -> di
     return {"view": view, "seed": seed, "augmentation": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
 
 
-def _missing(store: FeatureStore, keys: Sequence[Keys]) -> Tasks:
-    """What the store lacks, each row once: data set, picture, view; the views of a picture together."""
+def _missing(store: FeatureStore, keys: Sequence[Keys], *, copies: bool = False) -> Tasks:
+    """What the store lacks: data set, picture, view; the views of a picture together, of equal pictures one or all."""
     parts = [np.empty((0, 3), np.int64)]
     for number, wanted in enumerate(keys):
         rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
         pictures, views = np.nonzero(rows.T < 0)
         parts.append(np.stack([np.full_like(views, number), pictures, views], axis=1))
     tasks = np.concatenate(parts)
+    if copies:
+        return tasks
     _, first = np.unique(_keys_of(tasks, keys), axis=0, return_index=True)
     return tasks[np.sort(first)]
 
@@ -258,10 +273,17 @@ def _mark_used(store: FeatureStore, loaded: Loaded) -> None:
     """Note when the store was read last, and how fast it was computed."""
     if loaded.computed:
         write_json(store.folder / SPEED, {"pictures_per_s": loaded.computed / loaded.seconds})
-    if (store.folder / ABOUT).exists():
+    with suppress(OSError):  # a cache that may only be read, or has nothing yet
         os.utime(store.folder / ABOUT)
-    if (store.folder / SPEED).exists():
-        loaded.pictures_per_s = json.loads((store.folder / SPEED).read_text())["pictures_per_s"]
+    loaded.pictures_per_s = speed_of(store.folder)
+
+
+def speed_of(folder: Path) -> float | None:
+    """Pictures a second of the latest pass into a store's folder, None where it is not known."""
+    try:
+        return float(json.loads((folder / SPEED).read_text())["pictures_per_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _say_waiting() -> None:

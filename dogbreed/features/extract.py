@@ -151,9 +151,12 @@ def _read(path: str, expected: str) -> Tensor:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}", "a file that can be read", "look at it") from error
+        reason = (error.strerror or str(error)).lower()
+        raise ImageError(f"{path} cannot be read: {reason}", "a file that can be read", "look at it") from error
     if picture_digest(content) != expected:
-        raise ImageError(f"{path} was changed while it was read", "pictures that stay as they are", "run it again")
+        raise ImageError(
+            f"{path} was changed meanwhile: run it again", "pictures that stay as they are", "run it again"
+        )
     return decode_image(content, path)
 
 

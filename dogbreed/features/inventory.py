@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import ConfigError, did_you_mean
-from dogbreed.features.cache import ABOUT, LEDGER, SPEED
+from dogbreed.features.cache import ABOUT, LEDGER, speed_of
 from dogbreed.features.pictures import digests
 from dogbreed.features.store import FeatureStore
 from dogbreed.files import writing
@@ -101,11 +101,4 @@ def _read_all(root: Path) -> Iterator[Kept]:
             continue
         size = sum(file.stat().st_size for file in about.parent.iterdir())
         days = (time.time() - about.stat().st_mtime) / 86_400
-        yield Kept(about.parent.name, recipe, len(store), size, days, _speed(about.parent / SPEED), store)
-
-
-def _speed(path: Path) -> float | None:
-    try:
-        return float(json.loads(path.read_text())["pictures_per_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        yield Kept(about.parent.name, recipe, len(store), size, days, speed_of(about.parent), store)

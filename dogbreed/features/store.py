@@ -64,9 +64,10 @@ class FeatureStore:
     def refresh(self) -> None:
         """Read the index again: another process may have appended."""
         try:
-            lines = (self.folder / "index.jsonl").read_bytes().split(b"\n")
+            lines = (self.folder / "index.jsonl").read_bytes().split(b"\n")[:-1]  # the rest has no end yet
         except FileNotFoundError:
             lines = []
+        self._lines = len(lines)
         self._chunks = [chunk for line in lines if (chunk := _parse(line)) is not None]
         keys = [chunk.keys for chunk in self._chunks if chunk.first not in self._damaged]
         rows = [np.arange(c.first, c.first + c.rows) for c in self._chunks if c.first not in self._damaged]
@@ -86,10 +87,12 @@ class FeatureStore:
         return rows
 
     def array(self) -> NDArray[np.floating]:
-        """All rows, (R, D), mapped from the file."""
-        if not self._chunks:
+        """All rows that the file has, (R, D), mapped from it: it may be shorter than its index says."""
+        size = self.data.stat().st_size if self.data.exists() else 0
+        rows = size // self._row_bytes
+        if not rows:
             return np.empty((0, self.num_features), self.dtype)
-        return np.memmap(self.data, self.dtype, "r", shape=(self._end, self.num_features))
+        return np.memmap(self.data, self.dtype, "r", shape=(rows, self.num_features))
 
     def append(self, keys: Keys, features: NDArray[np.floating]) -> None:
         """Add a chunk: rows (n, D) and their keys (n, 2). Only while `writer` is held.
@@ -120,15 +123,20 @@ class FeatureStore:
 
         The lock is POSIX's, which ends with the process that holds it and is not inherited by its children.
         """
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / "lock", "a")  # noqa: SIM115 - kept open as long as the lock is held
-        with lock:
+        path = self.folder / "lock"
+        while True:
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = open(path, "a")  # noqa: SIM115 - kept open as long as the lock is held
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 on_wait()
                 fcntl.lockf(lock, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                break
+            lock.close()  # the store was removed while we waited
+        with lock:
             self._drop_torn_line()
             self.refresh()
             yield
@@ -141,8 +149,7 @@ class FeatureStore:
         for chunk in self._chunks:
             _verified.discard(self._name(chunk))
         self._check(np.concatenate([np.empty(0, np.int64), *(np.array([c.first]) for c in self._chunks)]))
-        lines = (self.folder / "index.jsonl").read_bytes().count(b"\n") if self._chunks else 0
-        return lines, lines - len(self._chunks) + len(self._damaged)
+        return self._lines, self._lines - len(self._chunks) + len(self._damaged)
 
     def __len__(self) -> int:
         return len(np.unique(self._keys, axis=0))
@@ -173,7 +180,7 @@ class FeatureStore:
         for chunk in (self._chunks[order[number]] for number in touched):
             if self._name(chunk) in _verified:
                 continue
-            array = self._readable_array() if array is None else array
+            array = self.array() if array is None else array
             content = np.ascontiguousarray(array[chunk.first : chunk.first + chunk.rows])
             if len(content) == chunk.rows and zlib.crc32(content.data.cast("B")) == chunk.crc32:
                 _verified.add(self._name(chunk))
@@ -181,14 +188,6 @@ class FeatureStore:
                 self._damaged.add(chunk.first)
                 found = True
         return found
-
-    def _readable_array(self) -> NDArray[np.floating]:
-        """The rows that the file has, be it shorter than its index says."""
-        size = self.data.stat().st_size if self.data.exists() else 0
-        rows = size // self._row_bytes
-        if not rows:
-            return np.empty((0, self.num_features), self.dtype)
-        return np.memmap(self.data, self.dtype, "r", shape=(rows, self.num_features))
 
     def _drop_torn_line(self) -> None:
         index = self.folder / "index.jsonl"
