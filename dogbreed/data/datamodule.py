@@ -137,12 +137,21 @@ class BreedDataModule(SplitLoaders):
 
     def pictures(self, name: str, *, train: bool = False) -> PictureDataset:
         """The pictures of a split: in the views that training reads, or clean."""
+        if not train:
+            return PictureDataset(self.split(name), self.spec)
+        seed = self.seed if self.views is None else self.view_seed
+        return PictureDataset(self.split(name), self.spec, self.augmentation, seed, self.views)
+
+    @property
+    def spec(self) -> TransformSpec:
+        """The preprocessing.
+
+        Raises:
+            ConfigError: it has not been set.
+        """
         if self.transform is None:
             raise ConfigError("no transform", "the one of the backbone", "datamodule.transform = backbone.transform")
-        if not train:
-            return PictureDataset(self.split(name), self.transform)
-        seed = self.seed if self.views is None else self.view_seed
-        return PictureDataset(self.split(name), self.transform, self.augmentation, seed, self.views)
+        return self.transform
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """The batch, once its unreadable pictures have been dealt with as `on_error` says."""
