@@ -170,7 +170,13 @@ class Fleet:
         return {number: paused[number] for number in trials if number in paused}
 
     def _stacks(self, trials: Mapping[int, Trial]) -> list[dict[int, Trial]]:
-        return make_stacks(trials, self._train.shape[2], self._num_classes)
+        if self._device.type != "cuda":
+            return make_stacks(trials)
+        # A GPU takes as many as half of its free memory holds: weights, what the optimiser remembers, and the batch.
+        free, _ = torch.cuda.mem_get_info(self._device)
+        shape = self._train.shape[2], self._num_classes
+        numbers = (5 * t.recipe.weights(*shape) + 8 * t.recipe.batch_size * shape[1] for t in trials.values())
+        return make_stacks(trials, max(1, free // (2 * self._dtype.itemsize * max(numbers, default=1))))
 
     def _run(self, tasks: list[tuple[dict[int, Trial], int]]) -> Iterator[_Epoch | dict[int, Trial]]:
         if self._count == 1:

@@ -70,10 +70,14 @@ class Recipe:
         shapes = tuple(tuple(parameter.shape) for parameter in head.parameters())
         return self.batch_size, self.order_seed, type(head), shapes, type(self.try_optimizer())
 
+    def weights(self, num_features: int, num_classes: int) -> int:
+        """The parameters of its head."""
+        return sum(parameter.numel() for parameter in self._try_head(num_features, num_classes).parameters())
+
     def try_optimizer(self) -> Optimizer:
         """The optimiser over one number, which holds the same settings as over a head."""
         return self.make_optimizer([nn.Parameter(torch.zeros(1))])
 
-    def _try_head(self) -> Head:
+    def _try_head(self, num_features: int = 3, num_classes: int = 2) -> Head:
         with torch.device("meta"):  # draws no random number and takes no memory
-            return self.make_head(num_features=3, num_classes=2)
+            return self.make_head(num_features=num_features, num_classes=num_classes)

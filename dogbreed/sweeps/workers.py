@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 
+from dogbreed.data.loading import available_cores
 from dogbreed.errors import DogbreedError
 
 #: One task -> its events, in order.
@@ -103,7 +104,7 @@ def default_workers() -> int:
     """One process for each core, where processes can be forked safely; P of one thread beat one of P threads."""
     if sys.platform != "linux":
         return 1
-    return len(os.sched_getaffinity(0))
+    return available_cores()
 
 
 def _give(pipe: Connection, waiting: Iterator[Any]) -> bool:

@@ -47,7 +47,7 @@ def train_stacked(
     """The heads and the curves of all trials, in the stacks that a fleet makes."""
     trials = {number: Trial(recipe) for number, recipe in enumerate(recipes)}
     heads, curves = {}, {number: [] for number in trials}  # type: ignore[var-annotated]
-    for members in make_stacks(trials, FEATURES, CLASSES):
+    for members in make_stacks(trials):
         stack = Stack(members, train, val, CLASSES, dtype=dtype)
         while stack.numbers:
             for number, row in stack.run_epoch().items():
