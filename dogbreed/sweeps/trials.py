@@ -105,10 +105,10 @@ def make_recipe(config: DictConfig) -> Recipe:
     Raises:
         ConfigError: a value that cannot be trained with.
     """
-    for key in ("trainer.max_epochs", "data.batch_size"):
+    for key, least in (("trainer.max_epochs", 1), ("data.batch_size", 1), ("seed", 0), ("data.seed", 0)):
         value = OmegaConf.select(config, key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{key}={value}", "a whole number >= 1", f"set {key}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(f"{key}={value}", f"a whole number >= {least}", f"set {key}")
     if not isinstance(config.label_smoothing, int | float) or not 0 <= config.label_smoothing < 1:
         raise ConfigError(f"label_smoothing={config.label_smoothing}", "in [0, 1)", "set label_smoothing")
     return Recipe(
