@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dogbreed.data.datamodule import BreedDataModule
+    from dogbreed.features.cache import FeatureCache
+    from dogbreed.features.datamodule import FeatureDataModule
+    from dogbreed.features.engines import make_engine
     from dogbreed.models.backbones import make_backbone
     from dogbreed.models.classifier import BreedClassifier
     from dogbreed.models.heads import LinearHead, MLPHead
@@ -19,22 +22,28 @@ if TYPE_CHECKING:
 _HOMES = {
     "BreedClassifier": "dogbreed.models.classifier",
     "BreedDataModule": "dogbreed.data.datamodule",
+    "FeatureCache": "dogbreed.features.cache",
+    "FeatureDataModule": "dogbreed.features.datamodule",
     "LinearHead": "dogbreed.models.heads",
     "MLPHead": "dogbreed.models.heads",
     "Predictor": "dogbreed.serving.predictor",
     "load_artifact": "dogbreed.serving.artifact",
     "make_backbone": "dogbreed.models.backbones",
+    "make_engine": "dogbreed.features.engines",
     "save_artifact": "dogbreed.serving.artifact",
 }
 
 __all__ = [
     "BreedClassifier",
     "BreedDataModule",
+    "FeatureCache",
+    "FeatureDataModule",
     "LinearHead",
     "MLPHead",
     "Predictor",
     "load_artifact",
     "make_backbone",
+    "make_engine",
     "save_artifact",
 ]
 

@@ -34,7 +34,7 @@ def test_readme__library_example_runs_without_hydra_or_aws(shared_folder: Path, 
 def test_readme__commands_run(tmp_path: Path) -> None:
     (block,) = re.findall(r"<!-- every command.*?-->\n```bash\n(.*?)```", README, re.S)
     commands = [line for line in block.splitlines() if line and not line.startswith("#")]
-    assert len(commands) == 4
+    assert len(commands) == 6
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     outputs = []
     for command in commands:
@@ -48,9 +48,12 @@ def test_readme__commands_run(tmp_path: Path) -> None:
     assert ours >= colour + 15
     assert "drawn" in outputs[0]
     assert "untrained" in outputs[0]
-    assert "120 pictures of test" in outputs[1]
-    assert "Tiger mastiff" in outputs[2]
-    answers = [json.loads(line) for line in outputs[3].splitlines()]
+    assert "winner: trial" in outputs[1]
+    assert (tmp_path / "runs/sweep/winner/artifact/artifact.json").exists()
+    assert "resnet18" in outputs[2]
+    assert "120 pictures of test" in outputs[3]
+    assert "Tiger mastiff" in outputs[4]
+    answers = [json.loads(line) for line in outputs[5].splitlines()]
     assert len(answers) == 120
     right = sum(answer["class_name"] == Path(answer["path"]).parent.name for answer in answers)
     assert right / 120 == pytest.approx(json.loads((tmp_path / "runs/first/metrics.json").read_text())["test/acc"])
