@@ -101,7 +101,7 @@ def _use(ledger: Path, do: Callable[[sqlite3.Connection], T]) -> T | None:
             with closing(sqlite3.connect(ledger, timeout=60)) as connection, connection:
                 connection.execute(_TABLE)
                 return do(connection)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DISK:
                 raise OSError(str(error)) from error
             for damaged in (ledger, ledger.with_name(f"{ledger.name}-journal")):
@@ -111,7 +111,7 @@ def _use(ledger: Path, do: Callable[[sqlite3.Connection], T]) -> T | None:
 
 def _recall(connection: sqlite3.Connection, wanted: set[bytes]) -> dict[bytes, Entry]:
     rows = connection.execute("SELECT path, size, mtime_ns, digest, checksum FROM pictures")
-    return {row[0]: row[1:4] for *row, checksum in rows if row[0] in wanted and checksum == _checksum(row)}
+    return {row[0]: row[1:4] for row in rows if row[0] in wanted and row[4] == _checksum(row[:4])}
 
 
 def _remember(connection: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int, str]]) -> None:
@@ -123,5 +123,5 @@ def _forget(connection: sqlite3.Connection, names: Sequence[bytes]) -> None:
     connection.executemany("DELETE FROM pictures WHERE path = ?", [(name,) for name in names])
 
 
-def _checksum(row: Sequence[object]) -> int:
-    return zlib.crc32(repr(tuple(row)).encode("utf-8", "surrogatepass"))
+def _checksum(row: tuple[object, ...]) -> int:
+    return zlib.crc32(repr(row).encode("utf-8", "surrogatepass"))

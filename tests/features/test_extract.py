@@ -82,7 +82,7 @@ def test_extract__nothing_to_do(backbone: Backbone, engine: TorchEngine, shared_
 class Pixels:
     """An engine that hands out what it is given."""
 
-    num_features, device, identity = 3 * 32 * 32, "cpu", {"engine": "pixels"}  # noqa: RUF012
+    num_features, device, identity = 3 * 32 * 32, "cpu", {"engine": "pixels"}
 
     def load(self) -> Forward:
         return lambda images: images.flatten(1).float()
