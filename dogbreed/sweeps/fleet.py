@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -180,7 +181,7 @@ class Fleet:
 
     def _run(self, tasks: list[tuple[dict[int, Trial], int]]) -> Iterator[_Epoch | dict[int, Trial]]:
         if self._count == 1:
-            with _one_thread(self._device):
+            with _as_in_a_worker(self._device):
                 yield from run_here(self._work, tasks)
             return
         if self._workers is None:
@@ -206,12 +207,14 @@ def _best(curve: list[Metrics], monitor: str) -> float:
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """As in a worker, so that the numbers are the same."""
-    threads = torch.get_num_threads()
+def _as_in_a_worker(device: torch.device) -> Iterator[None]:
+    """One thread and no denormal numbers, so that the results are the same."""
+    threads, flushed = torch.get_num_threads(), sys.float_info.min / 2 == 0
     if device.type == "cpu":
         torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)

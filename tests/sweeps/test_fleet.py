@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from torch.optim import SGD, AdamW
@@ -55,6 +55,12 @@ def make_recipe(number: int, **changes: Any) -> Recipe:
 
 TRAIN, VAL = draw_views(1, 90, views=3), draw_views(2, 40)
 RECIPES = {number: make_recipe(number) for number in range(12)}
+
+
+def worker_pids() -> set[int]:
+    """The worker processes of this process."""
+    children = multiprocessing.active_children()
+    return {child.pid for child in children if child.pid and child.name.startswith("dogbreed-fleet")}
 
 
 def train_fleet(workers: int, recipes: dict[int, Recipe] = RECIPES, **settings: Any) -> dict[int, Outcome]:
@@ -110,10 +116,11 @@ def test_fleet__halving_keeps_the_best() -> None:
 def test_fleet__trains_again_with_the_same_workers() -> None:
     with Fleet(TRAIN, VAL, CLASSES, workers=2) as fleet:
         first = fleet.train(RECIPES)
-        workers = {child.pid for child in psutil.Process().children()}
+        workers = worker_pids()
         assert [o.curve for o in fleet.train(RECIPES).values()] == [o.curve for o in first.values()]
-        assert {child.pid for child in psutil.Process().children()} == workers
-    assert not workers & {child.pid for child in psutil.Process().children()}
+        assert worker_pids() == workers
+        assert len(workers) == 2
+    assert not worker_pids()
 
 
 def test_fleet__of_no_trials_has_no_outcomes() -> None:
@@ -140,6 +147,7 @@ def test_fleet__leaves_random_numbers_and_threads_as_they_were() -> None:
     train_fleet(1)
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert torch.get_num_threads() == before[1]
+    assert sys.float_info.min / 2 > 0  # denormal numbers, too
 
 
 def _break(optimizer: torch.optim.Optimizer, *, total_steps: int) -> Any:
@@ -156,37 +164,37 @@ def test_fleet__ends_its_workers_where_a_callback_fails() -> None:
     def fail(number: int, row: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
-    before = {child.pid for child in psutil.Process().children()}
     with Fleet(TRAIN, VAL, CLASSES, workers=2) as fleet:
         with pytest.raises(KeyboardInterrupt):
             fleet.train(RECIPES, on_epoch=fail)
-        assert {child.pid for child in psutil.Process().children()} == before
+        assert not worker_pids()
 
 
 def test_fleet__killed_worker_is_one_clear_error() -> None:
     def kill(number: int, row: dict[str, float]) -> None:
-        for child in psutil.Process().children():
-            if child not in before:
-                os.kill(child.pid, signal.SIGKILL)
+        for pid in worker_pids():
+            os.kill(pid, signal.SIGKILL)
 
-    before = psutil.Process().children()
     recipes = {number: make_recipe(number, epochs=500) for number in range(12)}
     with pytest.raises(WorkerError, match="ended by SIGKILL"):
         train_fleet(2, recipes, on_epoch=kill)
 
 
 _PARENT = """
-import sys, torch
+import multiprocessing, torch
 from functools import partial
 from dogbreed.features.views import FeatureViews
 from dogbreed.models.heads import LinearHead
 from dogbreed.sweeps.fleet import Fleet
 from dogbreed.sweeps.recipe import Recipe
 
+def tell(number, row):
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+
 views = FeatureViews.of(torch.randn(1, 2000, 64), torch.arange(2000) % 5)
 recipe = Recipe(LinearHead, partial(torch.optim.SGD, lr=0.01), None, 4, 10_000, 0.0, 0, 0)
 with Fleet(views, views, 5, workers=3) as fleet:
-    fleet.train({n: recipe for n in range(6)}, on_epoch=lambda n, row: print(n, flush=True))
+    fleet.train({n: recipe for n in range(6)}, on_epoch=tell)
 """
 
 
@@ -203,14 +211,24 @@ def test_fleet__workers_end_with_their_parent(how: signal.Signals, tmp_path: Pat
         start_new_session=True,
     ) as parent:
         assert parent.stdout is not None
-        parent.stdout.readline()
-        workers = psutil.Process(parent.pid).children()
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 3
+        assert all(lives(pid) for pid in workers)
         parent.send_signal(how)
         parent.wait(10)
         parent.stdout.close()
-    assert len(workers) == 3
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert not alive
+    deadline = time.monotonic() + 10
+    while any(lives(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(lives(pid) for pid in workers)
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_fleet__needs_a_worker() -> None:
