@@ -69,7 +69,11 @@ class StackedLinear(StackedHead):
     def logits(self, features: Tensor, out: Tensor, seeds: Sequence[int] | None = None) -> None:
         """Write the logits; there is no chance."""
         weight, bias = self.parameters
-        torch.addmm(bias.view(-1), features, weight.flatten(0, 1).t(), out=out.flatten(1))
+        flat = weight.flatten(0, 1)
+        if len(features) >= 128:
+            torch.addmm(bias.view(-1), features, flat.t(), out=out.flatten(1))
+        else:  # for few rows MKL is up to 1.7 times as quick the other way round (measured)
+            out.flatten(1).copy_(torch.addmm(bias.view(-1, 1), flat, features.t()).t())
 
     def add_gradients(self, features: Tensor, slope: Tensor, into: Sequence[Tensor], keep: float, scale: float) -> None:
         """`into = keep * into + scale * gradient`: one product (K*C, n) x (n, D)."""
