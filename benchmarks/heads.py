@@ -1,0 +1,259 @@
+"""`python -m benchmarks.heads`: an epoch of a linear head on ready features, the ways to train it side by side.
+
+Plain Lightning over TensorDataset and DataLoader, a loop over a DataLoader, a loop over indices, and the fleet; each
+measures on val after every epoch, by one thread. With --trials it times a whole sweep by the fleet, on all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.measuring import Sampled, Stopwatch, describe_machine, finish, median, print_machine, print_table
+from dogbreed.features.views import FeatureViews
+from dogbreed.models.heads import LinearHead
+from dogbreed.sweeps.fleet import Fleet
+from dogbreed.sweeps.recipe import Recipe
+
+Data = tuple[Tensor, Tensor, Tensor, Tensor]  # train features (N, D) and targets (N,), val features and targets
+LIGHTNING, LOADER, INDEX = "Lightning", "DataLoader loop", "index loop"
+LR, MOMENTUM = 0.01, 0.9
+
+
+def draw_features(pictures: int, val: int, width: int, classes: int) -> Data:
+    """Features of classes that a linear head can mostly tell apart."""
+    chance = torch.Generator().manual_seed(0)
+    centres = torch.randn(classes, width, generator=chance)
+    targets = torch.randint(classes, (pictures + val,), generator=chance)
+    features = (centres[targets] * 0.15 + torch.randn(pictures + val, width, generator=chance)).relu_()
+    return features[:pictures], targets[:pictures], features[pictures:], targets[pictures:]
+
+
+def load_features(file: Path) -> Data:
+    """train, train_targets, val and val_targets of an .npz file."""
+    with np.load(file) as arrays:
+        train, train_targets, val, val_targets = (
+            torch.from_numpy(arrays[name]) for name in ("train", "train_targets", "val", "val_targets")
+        )
+    return train.float(), train_targets, val.float(), val_targets
+
+
+class PlainModule(pl.LightningModule):
+    """The module that a tutorial would write."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, classes)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """One step."""
+        loss = nn.functional.cross_entropy(self.head(batch[0]), batch[1])
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """One batch of val."""
+        self.log("val/acc", (self.head(batch[0]).argmax(1) == batch[1]).float().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SGD."""
+        return torch.optim.SGD(self.parameters(), lr=LR, momentum=MOMENTUM)
+
+
+class _Clock(pl.Callback):
+    """Starts when the second epoch does: the first one pays for what is set up."""
+
+    watch: Stopwatch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            self.watch = Stopwatch()
+
+
+def by_lightning(data: Data, classes: int, batch_size: int, epochs: int) -> float:
+    """Seconds of processor time an epoch by the Trainer."""
+    train, val = TensorDataset(*data[:2]), TensorDataset(*data[2:])
+    clock = _Clock()
+    trainer = pl.Trainer(
+        max_epochs=epochs + 1,
+        accelerator="cpu",
+        callbacks=[clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(
+        PlainModule(data[0].shape[1], classes), DataLoader(train, batch_size, shuffle=True), DataLoader(val, batch_size)
+    )
+    return clock.watch.read()[1] / epochs
+
+
+def by_loader(data: Data, classes: int, batch_size: int, epochs: int) -> float:
+    """Seconds of processor time an epoch by a loop over a DataLoader."""
+    train = DataLoader(TensorDataset(*data[:2]), batch_size, shuffle=True)
+    val = DataLoader(TensorDataset(*data[2:]), batch_size)
+    return _by_loop(data, classes, epochs, lambda: train, lambda: val)
+
+
+def by_index(data: Data, classes: int, batch_size: int, epochs: int) -> float:
+    """Seconds of processor time an epoch by a loop over shuffled indices."""
+    x, y, val_x, val_y = data
+
+    def train() -> Any:
+        return ((x[rows], y[rows]) for rows in torch.randperm(len(y)).split(batch_size))
+
+    return _by_loop(data, classes, epochs, train, lambda: [(val_x, val_y)])
+
+
+def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], val: Callable[[], Any]) -> float:
+    head = nn.Linear(data[0].shape[1], classes)
+    optimizer = torch.optim.SGD(head.parameters(), lr=LR, momentum=MOMENTUM)
+    watch = Stopwatch()
+    for _ in range(epochs):
+        for features, targets in train():
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(head(features), targets).backward()
+            optimizer.step()
+        with torch.no_grad():
+            sum(int((head(features).argmax(1) == targets).sum()) for features, targets in val())
+    return watch.read()[1] / epochs
+
+
+def by_fleet(data: Data, classes: int, batch_size: int, epochs: int, heads: int) -> float:
+    """Seconds of processor time a head and epoch of `heads` heads side by side."""
+    train, val = _views(data)
+    chance = random.Random(0)
+    recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), batch_size, epochs) for i in range(heads)}
+    watch = Stopwatch()
+    with Fleet(train, val, classes, workers=1) as fleet:
+        fleet.train(recipes)
+    return watch.read()[1] / epochs / heads
+
+
+def make_recipe(lr: float, batch_size: int, epochs: int) -> Recipe:
+    """A linear head by SGD."""
+    return Recipe(
+        make_head=LinearHead,
+        make_optimizer=partial(torch.optim.SGD, lr=lr, momentum=MOMENTUM),
+        make_scheduler=None,
+        batch_size=batch_size,
+        epochs=epochs,
+        label_smoothing=0.0,
+        seed=0,
+        order_seed=0,
+    )
+
+
+def _views(data: Data) -> tuple[FeatureViews, FeatureViews]:
+    return FeatureViews.of(data[0][None], data[1]), FeatureViews.of(data[2][None], data[3])
+
+
+def measure_epochs(data: Data, classes: int, options: argparse.Namespace, batch_size: int) -> dict[str, float]:
+    """Milliseconds of processor time a head and epoch, by way; medians of rounds in turn."""
+    ways: dict[str, Callable[[], float]] = {
+        LIGHTNING: partial(by_lightning, data, classes, batch_size, options.epochs),
+        LOADER: partial(by_loader, data, classes, batch_size, options.epochs),
+        INDEX: partial(by_index, data, classes, batch_size, options.epochs),
+    }
+    for heads in options.heads:
+        ways[f"fleet, K={heads}"] = partial(by_fleet, data, classes, batch_size, options.epochs, heads)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            seconds[name].append(way())
+    return {name: 1000 * median(found) for name, found in seconds.items()}
+
+
+def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_sizes: list[int]) -> dict[str, Any]:
+    """A sweep of linear heads over lr (log, 0.001 to 0.1) and batch size, measured on val after every epoch."""
+    chance = random.Random(0)
+    recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), chance.choice(batch_sizes), epochs) for i in range(trials)}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train, val = _views(data)
+    with Sampled() as memory:
+        watch = Stopwatch()
+        with Fleet(train, val, classes, device=device) as fleet:
+            outcomes = fleet.train(recipes)
+            wall, cpu = watch.read()
+            time.sleep(0.3)  # one more reading of the memory, before the workers end
+    best = max(row["val/acc"] for outcome in outcomes.values() for row in outcome.curve)
+    peak = memory.peak / 2**30 or None
+    gpu = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
+    return {"wall_s": wall, "cpu_s": cpu, "peak_pss_gib": peak, "gpu_peak_gib": gpu, "best_val_acc": best}
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print and, if asked, write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.heads", description=(__doc__ or "").split("\n\n")[0])
+    add = parser.add_argument
+    add("--pictures", type=int, default=6680, metavar="N", help="of train (default: 6680)")
+    add("--val", type=int, default=835, metavar="N", help="of val (default: 835)")
+    add("--classes", type=int, default=133, metavar="C", help="default: 133")
+    add("--widths", type=int, nargs="+", default=[512, 2048], metavar="D", help="of the features (default: 512 2048)")
+    add("--batch-sizes", type=int, nargs="+", default=[32, 256], metavar="B", help="default: 32 256")
+    add("--heads", type=int, nargs="+", default=[1, 8, 32], metavar="K", help="side by side (default: 1 8 32)")
+    add("--epochs", type=int, default=2, metavar="E", help="default: 2")
+    add("--rounds", type=int, default=3, metavar="N", help="default: 3")
+    add("--trials", type=int, metavar="T", help="time a sweep of so many trials instead, of --epochs each")
+    add("--features", type=Path, metavar="FILE", help=".npz: train, train_targets, val, val_targets (default: drawn)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too")
+    options = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    machine = describe_machine()
+    print_machine(machine)
+    result: dict[str, Any] = {"machine": machine, "epochs": [], "sweeps": []}
+    threads = torch.get_num_threads()
+    for width in options.widths[:1] if options.features else options.widths:
+        if options.features:
+            data = load_features(options.features)
+        else:
+            data = draw_features(options.pictures, options.val, width, options.classes)
+        classes = int(data[1].max()) + 1
+        shape = {"pictures": len(data[1]), "val": len(data[3]), "width": data[0].shape[1], "classes": classes}
+        if options.trials:
+            sweep = measure_sweep(data, classes, options.trials, options.epochs, options.batch_sizes)
+            result["sweeps"].append({**shape, "trials": options.trials, "epochs": options.epochs, **sweep})
+            show_sweep(result["sweeps"][-1])
+            continue
+        torch.set_num_threads(1)
+        for batch_size in options.batch_sizes:
+            found = measure_epochs(data, classes, options, batch_size)
+            result["epochs"].append({**shape, "batch_size": batch_size, "cpu_ms": found})
+            print(f"\nD={shape['width']}, batch {batch_size}: a head and epoch of {len(data[1])} pictures, one thread")
+            print_table(
+                ["", "cpu ms", f"x {LIGHTNING}"],
+                [[name, f"{ms:.1f}", f"{found[LIGHTNING] / ms:.1f}"] for name, ms in found.items()],
+            )
+        torch.set_num_threads(threads)
+    finish(result, options.json)
+    return result
+
+
+def show_sweep(row: dict[str, Any]) -> None:
+    """Print the figures of a sweep."""
+    shape = f"{row['pictures']} x {row['width']}, {row['classes']} classes"
+    print(f"\n{row['trials']} trials x {row['epochs']} epochs, {shape}:")
+    print(f"{row['wall_s']:.1f} s wall, {row['cpu_s']:.1f} s of processor time; best val/acc {row['best_val_acc']:.4f}")
+    for name, what in (("peak_pss_gib", "PSS of all processes"), ("gpu_peak_gib", "GPU memory")):
+        if row[name]:
+            print(f"peak {what}: {row[name]:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""`python -m benchmarks.heads` at the smallest size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.heads import draw_features, main
+
+SMALL = ["--pictures", "64", "--val", "16", "--classes", "5", "--widths", "8", "--batch-sizes", "16", "--epochs", "1"]
+
+
+def test_heads__times_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    main([*SMALL, "--heads", "1", "4", "--rounds", "1", "--json", str(file)])
+    (row,) = json.loads(file.read_text())["epochs"]
+    assert list(row["cpu_ms"]) == ["Lightning", "DataLoader loop", "index loop", "fleet, K=1", "fleet, K=4"]
+    assert all(value > 0 for value in row["cpu_ms"].values())
+    assert "fleet, K=4" in capsys.readouterr().out
+
+
+def test_heads__times_a_sweep_of_features_from_a_file(tmp_path: Path) -> None:
+    train, train_targets, val, val_targets = draw_features(64, 16, 8, 5)
+    file = tmp_path / "features.npz"
+    arrays = {"train": train, "train_targets": train_targets, "val": val, "val_targets": val_targets}
+    np.savez(file, **{name: array.numpy() for name, array in arrays.items()})
+    (sweep,) = main([*SMALL, "--trials", "6", "--epochs", "2", "--features", str(file)])["sweeps"]
+    assert (sweep["trials"], sweep["epochs"], sweep["width"]) == (6, 2, 8)
+    assert sweep["wall_s"] > 0
+    assert 0 < sweep["best_val_acc"] <= 1
