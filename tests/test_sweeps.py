@@ -231,11 +231,15 @@ def test_sweeper__refuses(overrides: list[str], said: str, sweep: Sweep, out: Pa
     assert not (out / "trials.jsonl").exists()
 
 
-def test_basic_sweeper__runs_a_space_of_choices(command: Command, shared: list[str], out: Path) -> None:
-    space = ["+hydra.sweeper.params={data.batch_size:'choice(4,8)'}"]
-    ended = command(dogbreed.train.main, "-m", *shared, f"hydra.sweep.dir={out}", *space, "trainer.max_epochs=1")
+@pytest.mark.parametrize("engine", ["basic", "fleet"])
+def test_a_space_of_choices__serves_every_engine(engine: str, sweep: Sweep, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "search_space").mkdir(parents=True)
+    space = "# @package hydra.sweeper.params\ndata.batch_size: choice(4,8)\nhead: choice(linear,mlp)\n"
+    (tmp_path / "mine" / "search_space" / "small.yaml").write_text(space)
+    ended = sweep(f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "search_space=small", engine=engine)
     assert ended.code == 0, ended.err
-    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["0", "1"]
+    runs = [path.name for path in out.iterdir() if path.is_dir()]
+    assert sorted(runs) == (["winner"] if engine == "fleet" else ["0", "1", "2", "3"])
 
 
 # --- in processes of their own

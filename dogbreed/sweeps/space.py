@@ -63,15 +63,18 @@ def parse_space(params: Mapping[str, object], overrides: Sequence[str]) -> tuple
     Raises:
         ConfigError: nothing varies, or a sweep is not one that can be drawn from.
     """
-    lines = {f"{key}={'null' if text is None else text}": "hydra.sweeper.params" for key, text in params.items()}
     given: dict[str, Override] = {}
-    seen: dict[str, str] = {}
-    for line, source in [*lines.items(), *((line, "the command line") for line in overrides)]:
+    for key, text in params.items():
+        override = _parse(f"{key}={'null' if text is None else text}")
+        given[override.get_key_element()] = override
+    swept: set[str] = set()
+    for line in overrides:  # as for Hydra, the last word on a key counts
         override = _parse(line)
         key = override.get_key_element()
-        if override.is_sweep_override() and seen.get(key) == source:
-            raise ConfigError(f"{key} twice on {source}", "each key once", f"remove one {key}")
-        given[key], seen[key] = override, source
+        if override.is_sweep_override() and key in swept:
+            raise ConfigError(f"two sweeps over {key}", "one", f"remove {given[key].input_line}, or {line}")
+        swept |= {key} if override.is_sweep_override() else set()
+        given[key] = override
     space = {key: _dimension(key, override) for key, override in given.items() if override.is_sweep_override()}
     fixed = [str(override.input_line) for override in given.values() if not override.is_sweep_override()]
     if not space:

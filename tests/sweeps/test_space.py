@@ -138,9 +138,15 @@ def test_parse_space__without_anything_that_varies() -> None:
         parse_space({"seed": 1}, ["optimizer.lr=0.1"])
 
 
-def test_parse_space__refuses_a_key_twice() -> None:
-    with pytest.raises(ConfigError, match=r"optimizer.lr twice on the command line"):
+def test_parse_space__refuses_two_sweeps_over_a_key() -> None:
+    with pytest.raises(ConfigError, match="two sweeps over optimizer.lr"):
         parse_space({}, ["optimizer.lr=1,2", "optimizer.lr=3,4"])
+
+
+def test_parse_space__the_last_word_on_a_key_counts() -> None:
+    space, fixed = parse_space({}, ["seed=1", "head=mlp,linear", "seed=1,2", "head=mlp"])
+    assert space.dimensions == {"seed": Choice((1, 2))}
+    assert fixed == ["head=mlp"]
 
 
 def test_parse_space__the_command_line_replaces_the_space() -> None:
