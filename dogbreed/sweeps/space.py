@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from dogbreed.errors import ConfigError
-from dogbreed.sweeps.dimensions import Choice, Dimension, Interval, Range, render
+from dogbreed.sweeps.dimensions import Choice, Dimension, Interval, Range, Value, render
 
 GRAMMAR = "choice(a, b), range(start, stop, step), interval(low, high), int(interval(low, high)) and tag(log, ...)"
 _LONGEST = 100_000  # values of a range
@@ -117,10 +117,11 @@ def _dimension(key: str, override: Override) -> Dimension:
 
 
 def _choice(key: str, override: Override, sweep: ChoiceSweep) -> Choice:
-    values = [entry.text if isinstance(entry, QuotedString) else entry for entry in sweep.list]
-    for value in values:
-        if isinstance(value, list | dict):
-            raise _refused(key, override, f"{value} is no single value", "vary its parts, each with a key of its own")
+    values: list[Value] = []
+    for entry in sweep.list:
+        if isinstance(entry, list | dict):
+            raise _refused(key, override, f"{entry} is no single value", "vary its parts, each with a key of its own")
+        values.append(entry.text if isinstance(entry, QuotedString) else entry)
     typed = [(type(value), value) for value in values]
     twice = [value for number, (kind, value) in enumerate(typed) if (kind, value) in typed[:number]]
     if twice:

@@ -33,8 +33,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda"),
 }
 #: Settings of the trainer that bear on no number, and those that a fleet follows.
-_HARMLESS = ("_target_", "max_epochs", "precision", "log_every_n_steps", "plugins", "use_distributed_sampler")
-_HARMLESS += ("deterministic", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "benchmark")
+_HARMLESS = (
+    *("_target_", "max_epochs", "precision", "log_every_n_steps", "plugins", "use_distributed_sampler"),
+    *("deterministic", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "benchmark"),
+)
 #: Callbacks that only look on.
 _ONLOOKERS = (
     "dogbreed.training.frozen.FrozenGuard",

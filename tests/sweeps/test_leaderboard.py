@@ -87,7 +87,14 @@ def test_show__compares_backbones_where_there_are_several() -> None:
 
 
 def test_write_best__is_typed(tmp_path: Path) -> None:
-    params = {"optimizer.lr": 1e-05, "data.batch_size": 16, "head": "mlp", "name": "16", "on": True, "none": None}
+    params: dict[str, Any] = {
+        "optimizer.lr": 1e-05,
+        "data.batch_size": 16,
+        "head": "mlp",
+        "name": "16",
+        "on": True,
+        "none": None,
+    }
     path = tmp_path / "best.yaml"
     write_best(path, trial(7, 0.5, **params), "val/acc", ["experiment=quickstart"], "python -m dogbreed.train a=1")
     for content in (yaml.safe_load(path.read_text()), OmegaConf.to_container(OmegaConf.load(path))):

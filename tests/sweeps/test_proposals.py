@@ -44,7 +44,7 @@ def within(space: SearchSpace, setting: Setting) -> bool:
             assert any(value == known and type(value) is type(known) for known in dimension.values)
         else:
             assert isinstance(value, float)
-            assert dimension.low <= value <= dimension.high  # type: ignore[union-attr]
+            assert dimension.low <= value <= dimension.high
     return list(setting) == list(space.dimensions)
 
 
@@ -108,7 +108,7 @@ def test_tpe__follows_the_direction(direction: str) -> None:
     for _ in range(8):
         asked = proposals.ask(5)
         proposals.tell([setting["x"] for setting in asked])  # type: ignore[misc]
-    late = np.mean([setting["x"] for setting in proposals.ask(10)])  # type: ignore[arg-type]
+    late = np.mean([setting["x"] for setting in proposals.ask(10)])
     assert (late > 0.5) == (direction == "max")
 
 

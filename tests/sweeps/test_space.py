@@ -174,7 +174,8 @@ def test_search_spaces__stand_for_themselves(path: Path) -> None:
 )
 def test_interval__stays_within_itself(low: float, factor: float, log: bool, share: float) -> None:
     interval = Interval(low, low * factor, log=log)
-    assert low <= interval.at(share) <= low * factor
+    value: Any = interval.at(share)
+    assert low <= value <= low * factor
     assert interval.at(0) == pytest.approx(low)
 
 
@@ -188,6 +189,6 @@ def test_interval__of_whole_numbers_reaches_every_one(low: int, width: int, log:
 
 
 def test_interval__of_logarithms_gives_each_decade_its_share() -> None:
-    values = [Interval(0.001, 0.1, log=True).at(step / 1000) for step in range(1000)]
+    values: list[Any] = [Interval(0.001, 0.1, log=True).at(step / 1000) for step in range(1000)]
     assert sum(value < 0.01 for value in values) == 500
     assert math.isclose(values[250], 0.001 * 10**0.5)

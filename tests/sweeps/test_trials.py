@@ -76,15 +76,12 @@ def test_configs__a_mistake_names_the_trial(configs: Configs) -> None:
 
 
 def test_make_recipe__has_what_the_config_says(configs: Configs) -> None:
-    recipe = make_recipe(
-        configs.of(
-            {"head": "mlp", "head.hidden": 5, "optimizer.lr": 0.25, "scheduler": "onecycle", "data.batch_size": 16}
-            | {"label_smoothing": 0.1, "seed": 3, "trainer.max_epochs": 2}
-        )
-    )
+    params: dict[str, Any] = {"head": "mlp", "head.hidden": 5, "optimizer.lr": 0.25, "scheduler": "onecycle"}
+    params |= {"data.batch_size": 16, "label_smoothing": 0.1, "seed": 3, "trainer.max_epochs": 2}
+    recipe = make_recipe(configs.of(params))
     head = recipe.make_head(num_features=7, num_classes=3)
     optimizer = recipe.make_optimizer(head.parameters())
-    assert head.hidden == 5  # type: ignore[attr-defined]
+    assert head.hidden == 5
     assert optimizer.defaults["lr"] == 0.25
     assert recipe.make_scheduler is not None
     assert recipe.make_scheduler(optimizer, total_steps=8).total_steps == 8

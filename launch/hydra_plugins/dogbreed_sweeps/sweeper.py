@@ -8,7 +8,6 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -30,7 +29,7 @@ class DogbreedSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what a sweep needs; Hydra calls it first."""
         self.hydra_context, self.config = hydra_context, config
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+        self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
@@ -39,6 +38,7 @@ class DogbreedSweeper(Sweeper):
         from dogbreed.sweeps.settings import Settings
         from dogbreed.sweeps.sweep import run_sweep
 
+        assert self.config is not None
         settings, chosen = dict(self._fields), self.config.hydra
         params = settings.pop("params")
         run_sweep(
@@ -53,10 +53,13 @@ class DogbreedSweeper(Sweeper):
         )
 
     def _compose(self, overrides: list[str]) -> DictConfig:
+        assert self.hydra_context is not None
+        assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             del config["hydra"]
         return config
 
     def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        assert self.launcher is not None
         return self.launcher.launch(jobs, initial_job_idx=first)
