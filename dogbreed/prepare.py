@@ -80,9 +80,13 @@ def needs_pixels(config: DictConfig) -> str | None:
         raise ConfigError(
             f"features.path={settings.path}", "cached or pixels", "set features=cached or features=pixels"
         )
+    for key, least in (("views", 1), ("batch_size", 1), ("seed", 0)):
+        value = settings[key]
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if not whole and (value is not None or key == "seed"):
+            allowed = f"a whole number >= {least}" + ("" if key == "seed" else ", or null")
+            raise ConfigError(f"features.{key}={value}", allowed, f"set features.{key}")
     views = settings.views
-    if views is not None and (not isinstance(views, int) or isinstance(views, bool) or views < 1):
-        raise ConfigError(f"features.views={views}", "a whole number >= 1, or null", "set features.views")
     if views is not None and (views > 1) != augmented:
         raise ConfigError(
             f"features.views={views} with {'an' if augmented else 'no'} augmentation",

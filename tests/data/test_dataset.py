@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +216,59 @@ def test_picture_dataset__long_and_short_names_together(tmp_path):
         Image.fromarray(np.full((24, 24, 3), 50 + shade, np.uint8)).save(path)
     found = views(Split("train", paths, [0, 1, 2]), range(3), None)
     assert found[:, 0, 0, 0].tolist() == [50, 51, 52]
+
+
+# A number of views
+
+
+def counted(split: Split, count: int, seed: int = 0) -> PictureDataset:
+    return PictureDataset(split, SPEC, CROP_FLIP, seed, count)
+
+
+def image_of(dataset: PictureDataset, epoch: int, index: int) -> torch.Tensor:
+    image = dataset[(epoch, index)].image
+    assert image is not None
+    return image
+
+
+def test_counted_views__come_in_turn_the_clean_one_first(split):
+    dataset = counted(split, 3)
+    found = [image_of(dataset, epoch, 5) for epoch in range(7)]
+    assert torch.equal(found[0], SPEC.clean_view(decode_image(split.paths[5])))
+    assert len({view.numpy().tobytes() for view in found[:3]}) == 3
+    for epoch in range(3, 7):
+        assert torch.equal(found[epoch], found[epoch % 3])
+
+
+def test_counted_views__depend_on_seed_view_and_picture_alone(split, tmp_path):
+    moved = tmp_path / "renamed.jpg"
+    moved.write_bytes(Path(split.paths[5]).read_bytes())
+    alone = Split("val", [str(moved)], [0])
+    for view in (1, 2):
+        assert torch.equal(image_of(counted(alone, 9), view, 0), image_of(counted(split, 3), view, 5))
+    assert not torch.equal(image_of(counted(split, 3, 1), 1, 5), image_of(counted(split, 3), 1, 5))
+    twice = Split("train", [split.paths[0]] * 2, [0, 0])
+    assert torch.equal(image_of(counted(twice, 2), 1, 0), image_of(counted(twice, 2), 1, 1))
+
+
+def test_counted_views__of_different_pictures_differ_in_their_chance(tmp_path):
+    """Two pictures alike in all but one pixel's last bit are cropped differently."""
+    ramp = np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None, None] * 4, (60, 60, 3)).copy()
+    paths = []
+    for number in range(4):
+        ramp[0, number, 0] ^= 1
+        paths.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(ramp).save(paths[-1])
+    dataset = counted(Split("train", paths, [0] * 4), 2)
+    assert len({image_of(dataset, 1, index).numpy().tobytes() for index in range(4)}) == 4
+
+
+def test_counted_views__without_an_augmentation_are_clean(split):
+    dataset = PictureDataset(split, SPEC, None, 0, 1)
+    assert torch.equal(image_of(dataset, 4, 2), SPEC.clean_view(decode_image(split.paths[2])))
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_counted_views__unreadable_picture_is_a_record(broken, epoch):
+    dataset = counted(broken, 2)
+    assert [dataset[(epoch, index)].unreadable is not None for index in range(4)] == [False, True, True, False]
