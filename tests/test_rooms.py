@@ -23,7 +23,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("train", "predict", "evaluate"),
 ]
-HYDRA = ("app", "runs", "prepare", "train", "evaluate")
+HYDRA: tuple[str, ...] = ("app", "runs", "prepare", "train", "evaluate")
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 
 

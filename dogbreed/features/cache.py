@@ -189,7 +189,7 @@ def describe_view(augmentation: Augmentation | None, seed: int, view: int) -> di
 
 def _missing(store: FeatureStore, keys: Sequence[Keys], *, copies: bool = False) -> Tasks:
     """What the store lacks: data set, picture, view; the views of a picture together, of equal pictures one or all."""
-    parts = [np.empty((0, 3), np.int64)]
+    parts: list[Tasks] = [np.empty((0, 3), np.int64)]
     for number, wanted in enumerate(keys):
         rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
         pictures, views = np.nonzero(rows.T < 0)
@@ -222,7 +222,8 @@ def _keep(
     started = time.monotonic()
 
     def flush() -> None:
-        chunk, rows = list(waiting), torch.cat([part.done for part in waiting]).numpy() if waiting else []
+        chunk = list(waiting)
+        rows = torch.cat([torch.empty(0, dtype=torch.int64), *(part.done for part in chunk)]).numpy()
         waiting.clear()  # first: what cannot be written now is not tried again
         if len(rows):
             store.append(_keys_of(tasks[rows], keys), _checked(torch.cat([part.features for part in chunk]), store))

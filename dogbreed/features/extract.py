@@ -66,7 +66,7 @@ def extract(
     if workers is None:
         workers = available_cores() if len(tasks) > 2 * batch_size else 0
     loader: DataLoader[Extracted] = DataLoader(
-        _Pass(datasets, digests, tasks, engine if on_cpu else None),  # type: ignore[arg-type]  # read by the batch
+        _Pass(datasets, digests, tasks, engine if on_cpu else None),
         batch_sampler=_Slices(len(tasks), batch_size),
         collate_fn=_as_it_is,
         num_workers=workers,
@@ -92,16 +92,16 @@ def _ahead(loader: DataLoader[Extracted], forward: Forward) -> Iterator[Extracte
         yield waiting._replace(features=waiting.features.cpu())
 
 
-class _Slices(Sampler[NDArray[np.int64]]):
+class _Slices(Sampler[list[int]]):
     def __init__(self, size: int, batch_size: int) -> None:
         self.size, self.batch_size = size, batch_size
 
     def __len__(self) -> int:
         return -(-self.size // self.batch_size)
 
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+    def __iter__(self) -> Iterator[list[int]]:
         for first in range(0, self.size, self.batch_size):
-            yield np.arange(first, min(first + self.batch_size, self.size))
+            yield list(range(first, min(first + self.batch_size, self.size)))
 
 
 class _Pass(Dataset[Extracted]):
@@ -119,7 +119,7 @@ class _Pass(Dataset[Extracted]):
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def __getitems__(self, numbers: NDArray[np.int64]) -> Extracted:
+    def __getitems__(self, numbers: Sequence[int]) -> Extracted:
         done, views, unreadable = [], [], []
         for number in numbers:
             dataset, index, view = (int(part) for part in self._tasks[number])

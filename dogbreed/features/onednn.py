@@ -88,7 +88,7 @@ def _rewrite(network: fx.GraphModule, pictures: Tensor) -> fx.GraphModule:
 
 
 def _copy_without_identities(network: fx.GraphModule) -> fx.Graph:
-    graph, kept = fx.Graph(), {}
+    graph, kept = fx.Graph(), dict[fx.Node, Any]()
     for node in network.graph.nodes:
         if node.op == "call_module" and isinstance(network.get_submodule(node.target), nn.Identity | nn.Dropout):
             kept[node] = kept[node.args[0]]
@@ -110,11 +110,10 @@ def _what_follows(
         other = terms[0]
         chain.append(after)
         after = _only_user(after)
-    if after is not None and after.op == "call_module" and type(modules[after.target]) in _ACTIVATIONS:
-        found = _ACTIVATIONS[type(modules[after.target])]
-        if other is None or found[0] == "relu":
-            activation = found
-            chain.append(after)
+    found = _ACTIVATIONS.get(type(modules[str(after.target)])) if after and after.op == "call_module" else None
+    if after is not None and found is not None and (other is None or found[0] == "relu"):
+        activation = found
+        chain.append(after)
     return chain, other, activation
 
 

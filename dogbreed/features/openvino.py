@@ -66,7 +66,7 @@ class OpenVINOEngine:
                 raise ConfigError(
                     "int8 without pictures to calibrate on", f"{CALIBRATION_PICTURES} of train", "give examples"
                 )
-            digest = hashlib.sha256(self._examples.contiguous().numpy()).hexdigest()[:16]
+            digest = hashlib.sha256(self._examples.numpy().tobytes()).hexdigest()[:16]
             self.identity |= {"nncf": _version("nncf"), "calibration": digest}
         self._folder = Path(tempfile.mkdtemp(prefix="dogbreed-openvino-"))
         weakref.finalize(self, _remove, self._folder, os.getpid())

@@ -40,7 +40,8 @@ class FeatureViews:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(V, N, D)."""
-        return (*self._rows.shape, self._arrays[0].shape[1])
+        views, pictures = self._rows.shape
+        return views, pictures, self._arrays[0].shape[1]
 
     def __len__(self) -> int:
         return len(self.targets)
