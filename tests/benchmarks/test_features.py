@@ -44,5 +44,6 @@ def test_untrained__has_calibrated_batchnorm_and_stays_frozen(tmp_path: Path) ->
     backbone = make_untrained("resnet18", 32, draw_pictures(tmp_path, 16, (40, 30)))
     norms = [layer for layer in backbone.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert norms
-    assert not any(torch.equal(norm.running_var, torch.ones_like(norm.running_var)) for norm in norms)
+    variances = [norm.running_var for norm in norms if norm.running_var is not None]
+    assert not any(torch.equal(variance, torch.ones_like(variance)) for variance in variances)
     assert not any(layer.training for layer in backbone.modules())

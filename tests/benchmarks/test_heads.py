@@ -25,8 +25,9 @@ def test_heads__times_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_heads__times_a_sweep_of_features_from_a_file(tmp_path: Path) -> None:
     train, train_targets, val, val_targets = draw_features(64, 16, 8, 5)
     file = tmp_path / "features.npz"
-    arrays = {"train": train, "train_targets": train_targets, "val": val, "val_targets": val_targets}
-    np.savez(file, **{name: array.numpy() for name, array in arrays.items()})
+    np.savez(
+        file, train=train.numpy(), train_targets=train_targets.numpy(), val=val.numpy(), val_targets=val_targets.numpy()
+    )
     (sweep,) = main([*SMALL, "--trials", "6", "--epochs", "2", "--features", str(file)])["sweeps"]
     assert (sweep["trials"], sweep["epochs"], sweep["width"]) == (6, 2, 8)
     assert sweep["wall_s"] > 0

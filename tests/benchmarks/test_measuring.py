@@ -17,6 +17,11 @@ def burn(seconds: float) -> None:
         pass
 
 
+def burn_and_sleep() -> None:
+    burn(0.2)
+    time.sleep(60)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_stopwatch__counts_children_alive_and_ended() -> None:
     watch = Stopwatch()
@@ -24,7 +29,7 @@ def test_stopwatch__counts_children_alive_and_ended() -> None:
     ended = context.Process(target=burn, args=(0.2,))
     ended.start()
     ended.join()
-    alive = context.Process(target=lambda: (burn(0.2), time.sleep(60)))
+    alive = context.Process(target=burn_and_sleep)
     alive.start()
     end = time.monotonic() + 30
     while watch.read()[1] < 0.4 and time.monotonic() < end:

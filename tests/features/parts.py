@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def dataset(
     return PictureDataset(split, backbone.transform, augmentation if views else None, seed, views)
 
 
-def of_paths(backbone: Backbone, paths: list[Path] | list[str], views: int | None = None) -> PictureDataset:
+def of_paths(backbone: Backbone, paths: Sequence[Path | str], views: int | None = None) -> PictureDataset:
     """A data set of these files, all of one class."""
     split = Split("train", [str(path) for path in paths], [0] * len(paths))
     return PictureDataset(split, backbone.transform, CROPS if views else None, 0, views)
@@ -47,8 +47,8 @@ def of_paths(backbone: Backbone, paths: list[Path] | list[str], views: int | Non
 def load(root: Path, backbone: Backbone, datasets: Mapping[str, PictureDataset], **settings: Any) -> Loaded:
     """As a new process would load them: what another has checked is checked again."""
     store._verified.clear()
-    settings = {"workers": 0, "engine": TorchEngine(backbone)} | settings
-    return FeatureCache(root).load(backbone, datasets=datasets, **settings)
+    engine = settings.pop("engine", None) or TorchEngine(backbone)
+    return FeatureCache(root).load(backbone, engine, datasets, **({"workers": 0} | settings))
 
 
 def all_features(views: FeatureViews) -> Tensor:

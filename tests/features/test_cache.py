@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -88,12 +89,10 @@ def test_load__computes_all_again_for_other(cache: Path, shared_folder: Path, ca
 def test_load__computes_all_again_for_another_version(
     cache: Path, shared_folder: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module.importlib.metadata.version
+    real = importlib.metadata.version
     for package in ("pillow", "torchvision", "timm", "dogbreed"):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                module.importlib.metadata, "version", lambda name, p=package: "0.0" if name == p else real(name)
-            )
+            patch.setattr(importlib.metadata, "version", lambda name, p=package: "0.0" if name == p else real(name))
             assert load(cache, backbone, trained_on(backbone, shared_folder)).computed == 64, package
     assert load(cache, backbone, trained_on(backbone, shared_folder)).computed == 0
 

@@ -46,7 +46,7 @@ def test_torch_engine__loaded_twice_gives_the_same_bits(backbone: Backbone) -> N
 )
 def test_make_engine__what_there_is_not(backbone: Backbone, settings: dict[str, str], hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        make_engine(backbone, **settings)  # type: ignore[arg-type]
+        make_engine(backbone, **settings)
     assert hint in caught.value.hint
 
 
