@@ -36,16 +36,20 @@ ENGINES = {"torch": ("torch", "fp32"), "openvino": ("openvino", "fp32"), "int8":
 _CALIBRATION = 64  # enough for speed, which is all that is measured here
 
 
+def read(backbone: Backbone, pictures: list[Path]) -> Tensor:
+    """Clean views as the backbone wants them, uint8 (N, 3, S, S)."""
+    return torch.stack([backbone.transform.clean_view(decode_image(path.read_bytes())) for path in pictures])
+
+
 def make_untrained(architecture: str, size: int, pictures: list[Path]) -> Backbone:
     """A torchvision backbone with random weights whose BatchNorms know the statistics of `pictures`."""
     torch.manual_seed(0)
     backbone = make_backbone("torchvision", architecture, weights="none", image_size=size)
     norms = [layer for layer in backbone.network.modules() if isinstance(layer, nn.BatchNorm2d)]
-    images = torch.stack([backbone.transform.clean_view(decode_image(path.read_bytes())) for path in pictures[:16]])
     for norm in norms:
         norm.train()
         norm.momentum = None
-    backbone(images)
+    backbone(read(backbone, pictures[:16]))
     backbone.train(False)
     return backbone
 
@@ -59,10 +63,7 @@ def make_engines(backbone: Backbone, pictures: list[Path], names: list[str], dev
         if any(find_spec(package) is None for package in needed):
             print(f'{name}: left out, pip install "dogbreed[openvino]" brings it')
             continue
-        examples = None
-        if precision == "int8":
-            few = pictures[:_CALIBRATION]
-            examples = [torch.stack([backbone.transform.clean_view(decode_image(path.read_bytes())) for path in few])]
+        examples = [read(backbone, pictures[:_CALIBRATION])] if precision == "int8" else None
         if device == "cuda":
             precision = "mixed"
         engines[name] = make_engine(backbone, kind, precision=precision, device=device, examples=examples)
@@ -95,11 +96,10 @@ def run_old(steps: Iterator[int], number: int) -> tuple[float, float]:
 
 
 def measure_forwards(
-    backbone: Backbone, engines: dict[str, Engine], batch_size: int, rounds: int
+    backbone: Backbone, engines: dict[str, Engine], pictures: list[Path], rounds: int
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of processor time a picture of the forward pass alone by one thread, and the error against eager."""
-    size = backbone.transform.size
-    images = torch.randint(256, (batch_size, 3, size, size), dtype=torch.uint8)
+    images = read(backbone, pictures[-CPU_BATCH:])
     with _threads(1):
 
         def eager(images: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ def measure_forwards(
                 start = time.process_time()
                 forward(images)
                 seconds[name].append(time.process_time() - start)
-    return {n: {"cpu_ms": 1000 * median(s) / batch_size, "error": errors[n]} for n, s in seconds.items()}
+    return {n: {"cpu_ms": 1000 * median(s) / len(images), "error": errors[n]} for n, s in seconds.items()}
 
 
 def measure_bare_gpu(backbone: Backbone, batch_size: int, rounds: int) -> float:
@@ -181,7 +181,7 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
             peak = peak_memory(_memory_of_pass, architecture, options.size, pictures, name, device)
             result["pass"][name]["peak_pss_gib"] = None if peak is None else peak / 2**30
     if device == "cpu":
-        result["forward"] = measure_forwards(backbone, engines, CPU_BATCH, options.rounds)
+        result["forward"] = measure_forwards(backbone, engines, pictures, options.rounds)
     else:
         result["bare_per_s"] = measure_bare_gpu(backbone, options.gpu_batch, options.rounds)
         result["kept"] = 1000 / result["pass"]["torch"]["wall_ms"] / result["bare_per_s"]
