@@ -25,7 +25,7 @@ def run(small_run: list[str], command: Command, tmp_path: Path) -> Callable[...,
 
     def train(data: Path, name: str, *overrides: str) -> Any:
         own = [f"data.root={data}", f"hydra.run.dir={tmp_path / name}", f"features.root={tmp_path / 'features'}"]
-        chosen = ["trainer.max_epochs=3", "data.batch_size=8", "optimizer.lr=1"]
+        chosen = ["trainer.max_epochs=2", "data.batch_size=8", "optimizer.lr=1"]
         return command(dogbreed.train.main, *small_run, *own, *chosen, *overrides)
 
     return train
@@ -36,7 +36,7 @@ def metrics(folder: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("views", [[], VIEWS], ids=["clean", "three views"])
+@pytest.mark.parametrize("views", [pytest.param([], marks=pytest.mark.slow), VIEWS], ids=["clean", "three views"])
 def test_train__on_features_gives_the_numbers_of_pixels(
     run: Any, shared_folder: Path, tmp_path: Path, views: list[str]
 ) -> None:
@@ -45,7 +45,7 @@ def test_train__on_features_gives_the_numbers_of_pixels(
         assert ended.code == 0, ended.err
     assert "training on pixels: features=pixels asks for it" in ended.out
     cached, pixels = metrics(tmp_path / "cached"), metrics(tmp_path / "pixels")
-    assert len(cached) == len(pixels) == 3
+    assert len(cached) == len(pixels) == 2
     for mine, other in zip(cached, pixels, strict=True):
         timeless = {key: value for key, value in other.items() if "second" not in key and "per_s" not in key}
         assert {key: mine[key] for key in timeless} == pytest.approx(timeless, rel=1e-4, abs=1e-6)
@@ -61,12 +61,13 @@ def test_train__on_features_gives_the_numbers_of_pixels(
 
 
 def test_train__says_which_path_it_takes_and_why(run: Any, shared_folder: Path) -> None:
-    first, second = run(shared_folder, "1"), run(shared_folder, "2", "seed=1", "data.batch_size=4")
+    short = ["trainer.max_epochs=1"]
+    first, second = run(shared_folder, "1", *short), run(shared_folder, "2", "seed=1", "data.batch_size=4", *short)
     assert "training on features: test_resnet sees each picture once\n" in first.out
     assert "computed 48 of 64" in first.out  # of the 64 pictures 16 are there twice
     assert "all 64 were computed before" in second.out
-    assert "train in 3 views" in run(shared_folder, "3", *VIEWS).out
-    fresh = run(shared_folder, "4", "augmentation=crop_flip", "trainer.max_epochs=1")
+    assert "train in 3 views" in run(shared_folder, "3", *VIEWS, *short).out
+    fresh = run(shared_folder, "4", "augmentation=crop_flip", *short)
     assert fresh.code == 0
     assert "training on pixels: augmentation draws a fresh view" in fresh.out
 
@@ -99,7 +100,7 @@ def test_train__what_contradicts_itself_is_one_clear_error(run: Any, shared_fold
     assert CONTRADICTIONS[overrides] in ended.err
 
 
-@pytest.mark.parametrize("path", ["cached", "pixels"])
+@pytest.mark.parametrize("path", ["cached", pytest.param("pixels", marks=pytest.mark.slow)])
 def test_train__skips_and_lists_a_broken_picture(run: Any, folder: Path, tmp_path: Path, path: str) -> None:
     broken = sorted((folder / "train").rglob("*.jpg"))[3]
     broken.write_bytes(broken.read_bytes()[:300])
@@ -114,7 +115,7 @@ def test_train__skips_and_lists_a_broken_picture(run: Any, folder: Path, tmp_pat
     assert card["counts"]["train"] == 31 if "counts" in card else True
 
 
-@pytest.mark.parametrize("fault", ["truncated", "gone"])
+@pytest.mark.parametrize("fault", ["truncated", pytest.param("gone", marks=pytest.mark.slow)])
 def test_train__stops_at_a_broken_picture_with_the_words_of_pixels(run: Any, folder: Path, fault: str) -> None:
     broken = sorted((folder / "train").rglob("*.jpg"))[3]
     content = broken.read_bytes()
@@ -130,7 +131,7 @@ def test_train__stops_at_a_broken_picture_with_the_words_of_pixels(run: Any, fol
     assert "data.on_error=skip" in said[0].err
 
 
-@pytest.mark.parametrize("path", ["cached", "pixels"])
+@pytest.mark.parametrize("path", ["cached", pytest.param("pixels", marks=pytest.mark.slow)])
 def test_train__a_split_without_a_readable_picture_is_one_clear_error(run: Any, folder: Path, path: str) -> None:
     for picture in (folder / "test").rglob("*.jpg"):
         picture.write_bytes(b"broken")
@@ -139,10 +140,11 @@ def test_train__a_split_without_a_readable_picture_is_one_clear_error(run: Any, 
     assert "test/loss counts no picture (skipped: 16 unreadable)" in ended.err
 
 
+@pytest.mark.slow  # the quick one stands in features/test_datamodule.py
 def test_train__resumed_on_features_ends_as_if_never_stopped(run: Any, shared_folder: Path, tmp_path: Path) -> None:
     mlp = ["head=mlp", "head.hidden=8", "head.dropout=0.2", "scheduler=none", *VIEWS]
     assert run(shared_folder, "whole", *mlp).code == 0
-    assert run(shared_folder, "halved", *mlp, "trainer.max_epochs=2").code == 0
+    assert run(shared_folder, "halved", *mlp, "trainer.max_epochs=1").code == 0
     assert run(shared_folder, "halved", *mlp, "resume=true").code == 0
     heads = [
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

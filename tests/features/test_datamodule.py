@@ -103,7 +103,9 @@ def fit(backbone: Backbone, batches: SplitLoaders, out: Path, *callbacks: pl.Cal
     return torch.cat([entry.flatten() for entry in head.state_dict().values()])
 
 
-@pytest.mark.parametrize("at", [(0, 6), (2, 3)], ids=["end of an epoch", "mid epoch"])
+@pytest.mark.parametrize(
+    "at", [pytest.param((0, 6), marks=pytest.mark.slow), (2, 3)], ids=["end of an epoch", "mid epoch"]
+)
 def test_feature_data_module__a_stopped_run_goes_on_to_the_same_bits(
     backbone: Backbone, shared_folder: Path, tmp_path: Path, at: tuple[int, int]
 ) -> None:

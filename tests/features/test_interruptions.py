@@ -4,47 +4,61 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
+
+from dogbreed.features import cache
+from dogbreed.features.engines import Forward, TorchEngine
+from dogbreed.models.backbones import make_backbone
+from tests.features.parts import all_features, load, of_paths
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+FORK = multiprocessing.get_context("fork")  # a process of its own, for which nothing is imported again
 PICTURES, CHUNK, BATCH, WORKERS = 600, 32, 8, 2
+VIEWS = 2
+AHEAD = BATCH * WORKERS * 3  # each worker has a batch in hand, and two that wait to be fetched
 
-#: Loads the features of a folder's pictures, says how many it computed, and saves them.
-PASS = f"""
-import sys, json, numpy, torch
-from pathlib import Path
-from dogbreed.data.dataset import PictureDataset
-from dogbreed.data.folder import Split
-from dogbreed.data.transforms import CropFlip
-from dogbreed.features import cache
-from dogbreed.features.engines import TorchEngine
-from dogbreed.models.backbones import make_backbone
-cache.CHUNK_ROWS = {CHUNK}
-folder, root, out = map(Path, sys.argv[1:])
-backbone = make_backbone("timm", "test_resnet", tag="r160_in1k", weights="none", image_size=64)
-split = Split("train", [str(path) for path in sorted(folder.glob("*.jpg"))], [0] * {PICTURES})
-pictures = PictureDataset(split, backbone.transform, CropFlip((0.3, 1.0), (0.75, 1.33)), 0, 2)
-print("starts", flush=True)
-loaded = cache.FeatureCache(root).load(
-    backbone, TorchEngine(backbone), {{"train": pictures}}, workers={WORKERS}, batch_size={BATCH}
-)
-views = loaded.views["train"]
-numpy.save(out, numpy.stack([views.take(view, torch.arange(len(views))).numpy() for view in (0, 1)]))
-print(json.dumps({{"computed": loaded.computed, "unreadable": len(loaded.unreadable)}}), flush=True)
-"""
+
+class Counting(TorchEngine):
+    """Counts what is computed, over all processes."""
+
+    counter: Any
+
+    def load(self) -> Forward:
+        forward = super().load()
+
+        def count(images: Tensor) -> Tensor:
+            features = forward(images)
+            with self.counter.get_lock():
+                self.counter.value += len(images)
+            return features
+
+        return count
+
+
+def work(pictures: Path, root: Path, out: Path, counter: Any) -> None:
+    """Load the features of a folder's pictures; leave them, and how many were computed, in `out`."""
+    torch.set_num_threads(1)
+    cache.CHUNK_ROWS = CHUNK
+    backbone = make_backbone("timm", "test_resnet", tag="r160_in1k", weights="none", image_size=64)
+    train = of_paths(backbone, sorted(pictures.glob("*.jpg")), VIEWS)
+    engine = Counting(backbone)
+    engine.counter = counter
+    loaded = load(root, backbone, {"train": train}, engine=engine, workers=WORKERS, batch_size=BATCH)
+    np.save(out, all_features(loaded.views["train"]).numpy())
+    out.with_suffix(".txt").write_text(str(loaded.computed))
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +70,20 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(pictures: Path, root: Path, out: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PASS, str(pictures), str(root), str(out)]
-    return subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+def start(pictures: Path, folder: Path) -> tuple[Any, Any]:
+    """A pass, and how many rows it has computed so far."""
+    counter = FORK.Value("q")
+    process = FORK.Process(target=work, args=(pictures, folder / "cache", folder / "features.npy", counter))
+    process.start()
+    return process, counter
 
 
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return found
+def finish(pictures: Path, folder: Path) -> int:
+    """A pass to its end; how many rows it computed."""
+    process, _ = start(pictures, folder)
+    process.join(300)
+    assert process.exitcode == 0
+    return int((folder / "features.txt").read_text())
 
 
 def rows_kept(root: Path) -> int:
@@ -92,14 +109,17 @@ def is_free(lock: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, float]:
-    """The features, and the seconds of the pass."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    process = start(pictures, folder / "cache", folder / "features.npy")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "starts\n"
-    begun = time.monotonic()
-    assert finish(process) == {"computed": 2 * PICTURES, "unreadable": 0}
+    """The features, and the seconds that they take."""
+    folder, begun = tmp_path_factory.mktemp("undisturbed"), time.monotonic()
+    assert finish(pictures, folder) == VIEWS * PICTURES
     return np.load(folder / "features.npy"), time.monotonic() - begun
+
+
+def assert_gone(processes: list[int], within: float) -> None:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in processes):
+        time.sleep(0.1)
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()], "orphans"
 
 
 @pytest.mark.parametrize("kill", range(20))
@@ -107,23 +127,18 @@ def test_pass__killed_at_a_random_moment_loses_its_last_chunk_at_most(
     pictures: Path, undisturbed: tuple[np.ndarray, float], tmp_path: Path, kill: int
 ) -> None:
     expected, seconds = undisturbed
-    process = start(pictures, tmp_path / "cache", tmp_path / "features.npy")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "starts\n"
+    process, counter = start(pictures, tmp_path)
     time.sleep(random.Random(kill).uniform(0, seconds))
     children = descendants(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = rows_kept(tmp_path / "cache")
+    process.kill()
+    process.join()
+    computed, kept = counter.value, rows_kept(tmp_path / "cache")
+    assert computed - kept <= CHUNK + AHEAD
     for lock in (tmp_path / "cache").glob("*/lock"):
         assert is_free(lock)
-    found = finish(start(pictures, tmp_path / "cache", tmp_path / "features.npy"))
-    assert found == {"computed": 2 * PICTURES - kept, "unreadable": 0}
+    assert finish(pictures, tmp_path) == VIEWS * PICTURES - kept
     assert np.array_equal(np.load(tmp_path / "features.npy"), expected)
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{child}/cmdline").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not [child for child in children if Path(f"/proc/{child}").exists()], "orphans"
+    assert_gone(children, within=30)
 
 
 def test_pass__killed_again_and_again_ends_with_the_same_bits(
@@ -132,18 +147,15 @@ def test_pass__killed_again_and_again_ends_with_the_same_bits(
     expected, seconds = undisturbed
     kept, chance = 0, random.Random(99)
     for _ in range(5):
-        process = start(pictures, tmp_path / "cache", tmp_path / "features.npy")
-        assert process.stdout is not None
-        assert process.stdout.readline() == "starts\n"
+        process, _ = start(pictures, tmp_path)
         time.sleep(chance.uniform(0.2, 0.6) * seconds)
         process.kill()
-        process.wait()
+        process.join()
         assert rows_kept(tmp_path / "cache") >= kept, "what was there is there"
         kept = rows_kept(tmp_path / "cache")
-    finish(start(pictures, tmp_path / "cache", tmp_path / "features.npy"))
+    finish(pictures, tmp_path)
     assert np.array_equal(np.load(tmp_path / "features.npy"), expected)
-    assert finish(start(pictures, tmp_path / "cache", tmp_path / "features.npy"))["computed"] == 0
-    assert not [path.name for path in (tmp_path / "cache").rglob(".*")], "rubbish"
+    assert finish(pictures, tmp_path) == 0
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -151,14 +163,13 @@ def test_pass__asked_to_stop_leaves_no_process_and_goes_on(
     pictures: Path, undisturbed: tuple[np.ndarray, float], tmp_path: Path, stop: signal.Signals
 ) -> None:
     expected, seconds = undisturbed
-    process = start(pictures, tmp_path / "cache", tmp_path / "features.npy")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "starts\n"
+    process, _ = start(pictures, tmp_path)
     time.sleep(0.5 * seconds)
     children = descendants(process.pid)
-    process.send_signal(stop)
-    process.wait(30)
+    os.kill(process.pid, stop)
+    process.join(30)
+    assert process.exitcode not in (None, 0)
     kept = rows_kept(tmp_path / "cache")
-    assert finish(start(pictures, tmp_path / "cache", tmp_path / "features.npy"))["computed"] == 2 * PICTURES - kept
+    assert finish(pictures, tmp_path) == VIEWS * PICTURES - kept
     assert np.array_equal(np.load(tmp_path / "features.npy"), expected)
-    assert not [child for child in children if Path(f"/proc/{child}").exists()], "orphans"
+    assert_gone(children, within=30)

@@ -63,6 +63,7 @@ def test_processes__that_ask_for_the_same_compute_it_once(
     assert capfd.readouterr().out.count("waiting for it") == 2
 
 
+@pytest.mark.slow
 def test_processes__that_ask_for_overlapping_pictures_compute_each_once(
     tmp_path: Path, shared_folder: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
