@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -12,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dogbreed.data.dataset import PictureDataset, Unreadable
-from dogbreed.data.transforms import Augmentation
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.engines import Engine
 from dogbreed.features.extract import Extracted, Tasks, extract
+from dogbreed.features.keys import key_of, recipe_of, row_keys
 from dogbreed.features.pictures import digests, forget
 from dogbreed.features.store import KEY_BYTES, FeatureStore, Keys
 from dogbreed.features.views import FeatureViews
@@ -35,7 +32,6 @@ DTYPES = ("float32", "float16")
 CHUNK_ROWS = 512  # at most these are lost when a pass is killed
 
 ABOUT, SPEED, LEDGER = "about.json", "speed.json", "pictures.sqlite"
-_FORMAT = 1
 
 
 @dataclass
@@ -140,51 +136,6 @@ class FeatureCache:
 def default_root() -> Path:
     """Where features are kept unless another place is named: $DOGBREED_FEATURES, or the user's cache."""
     return Path(os.environ.get("DOGBREED_FEATURES") or "~/.cache/dogbreed/features").expanduser()
-
-
-def recipe_of(backbone: Backbone, engine: Engine, dtype: str) -> dict[str, Any]:
-    """All that the features of any picture depend on, as plain values."""
-    packages = ("dogbreed", "torchvision", "pillow", backbone.source["library"])
-    return {
-        "format": _FORMAT,
-        "backbone": {key: backbone.source[key] for key in ("library", "name", "tag")},
-        "weights": backbone.fingerprint(),
-        "transform": backbone.transform.to_dict(),
-        "num_features": backbone.num_features,
-        "dtype": dtype,
-        "engine": engine.identity,
-        "versions": {name: importlib.metadata.version(name) for name in sorted(set(packages))},
-    }
-
-
-def key_of(recipe: Mapping[str, Any]) -> str:
-    """The name of a store: 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def row_keys(data: PictureDataset, contents: Sequence[str]) -> Keys:
-    """The key of each view of each picture in a store, (V, N, 2).
-
-    Args:
-        data: N pictures in V views.
-        contents: their digests, N of them.
-    """
-    keys = np.empty((data.views or 1, len(data), 2), np.uint64)
-    for view in range(len(keys)):
-        described = json.dumps(describe_view(data.augmentation, data.seed, view), sort_keys=True).encode()
-        for index, content in enumerate(contents):
-            digest = hashlib.blake2b(content.encode() + described, digest_size=KEY_BYTES).digest()
-            keys[view, index] = np.frombuffer(digest, np.uint64)
-    return keys
-
-
-def describe_view(augmentation: Augmentation | None, seed: int, view: int) -> dict[str, Any]:
-    """What a view depends on beside the picture, as plain values."""
-    if view == 0 or augmentation is None:
-        return {"view": 0}
-    kind = type(augmentation)
-    settings = {name: repr(value) for name, value in vars(augmentation).items()}
-    return {"view": view, "seed": seed, "augmentation": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
 
 
 def _missing(store: FeatureStore, keys: Sequence[Keys], *, copies: bool = False) -> Tasks:

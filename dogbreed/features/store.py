@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed.files import writing
+from dogbreed.files import write_bytes, writing
 
 KEY_BYTES = 16
 Keys = NDArray[np.uint64]  # (n, 2): 16 bytes each
@@ -138,18 +138,31 @@ class FeatureStore:
             lock.close()  # the store was removed while we waited
         with lock:
             self._drop_torn_line()
+            self._damaged.clear()  # others may have put whole chunks in their place; what has not is found again
             self.refresh()
             yield
             self.refresh()
 
     def verify(self) -> tuple[int, int]:
-        """Read every chunk again: how many there are, and how many are damaged."""
+        """Read every chunk again: how many there were, and how many were damaged; these are forgotten.
+
+        Raises:
+            OutputError: there are some, and the index cannot be written.
+        """
+        if not self.folder.exists():
+            return 0, 0
         self._damaged.clear()
         self.refresh()
         for chunk in self._chunks:
             _verified.discard(self._name(chunk))
         self._check(np.concatenate([np.empty(0, np.int64), *(np.array([c.first]) for c in self._chunks)]))
-        return self._lines, self._lines - len(self._chunks) + len(self._damaged)
+        chunks, found = self._lines, set(self._damaged)
+        damaged = chunks - len(self._chunks) + len(found)
+        if damaged:
+            with self.writer(on_wait=lambda: None):
+                good = b"".join(_line(chunk) for chunk in self._chunks if chunk.first not in found)
+                write_bytes(self.folder / "index.jsonl", good)
+        return chunks, damaged
 
     def __len__(self) -> int:
         return len(np.unique(self._keys, axis=0))

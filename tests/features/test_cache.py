@@ -16,6 +16,7 @@ from PIL import Image
 from dogbreed.data.transforms import CropFlip, TrivialAugment
 from dogbreed.features import cache as module
 from dogbreed.features.engines import TorchEngine
+from dogbreed.features.keys import describe_view
 from dogbreed.features.pictures import digests
 from dogbreed.models.backbones import Backbone, make_backbone
 from tests.features.parts import CROPS, all_features, dataset, difference, load, of_paths, plain_features, swap_unseen
@@ -191,4 +192,4 @@ def test_load__reads_from_the_disk_what_is_taken(cache: Path, shared_folder: Pat
 
 
 def test_views__of_another_order_of_settings_are_the_same() -> None:
-    assert module.describe_view(CROPS, 0, 0) == module.describe_view(None, 7, 0) == module.describe_view(None, 0, 3)
+    assert describe_view(CROPS, 0, 0) == describe_view(None, 7, 0) == describe_view(None, 0, 3)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dogbreed.features import cache
-from dogbreed.features.cache import key_of, recipe_of
 from dogbreed.features.engines import Forward, TorchEngine
+from dogbreed.features.keys import key_of, recipe_of
 from dogbreed.features.store import FeatureStore
 from dogbreed.models.backbones import Backbone
 from tests.features.parts import all_features, dataset, load
