@@ -37,7 +37,7 @@ def test_features__measures_every_engine_and_its_memory(tmp_path: Path) -> None:
     assert list(figures["forward"]) == ["eager", "torch", *installed]
     for name in ("torch", *installed):
         assert 0.1 < figures["pass"][name]["peak_pss_gib"] < 4
-        assert figures["forward"][name]["error"] < (0.1 if name == "int8" else 1e-4)
+        assert figures["forward"][name]["error"] < (1 if name == "int8" else 1e-4)
 
 
 def test_untrained__has_calibrated_batchnorm_and_stays_frozen(tmp_path: Path) -> None:
