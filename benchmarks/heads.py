@@ -190,7 +190,7 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
         with Fleet(train, val, classes, device=device) as fleet:
             outcomes = fleet.train(recipes)
             wall, cpu = watch.read()
-            time.sleep(0.3)  # one more reading of the memory, before the workers end
+            time.sleep(0.6)  # two more readings of the memory, before the workers end
     best = max(row["val/acc"] for outcome in outcomes.values() for row in outcome.curve)
     peak = memory.peak / 2**30 or None
     gpu = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None

@@ -87,7 +87,8 @@ def cpu_seconds() -> float:
 def peak_memory(work: Callable[..., Any], *arguments: Any) -> float | None:
     """The largest sum of PSS in bytes over a fresh process that does `work` and its children; None without /proc.
 
-    Pages that processes share count once. Read four times a second, so that shorter peaks may be missed.
+    Pages that processes share count once. Read four times a second; a peak is what two readings in a row have
+    reached, since one that falls on a fork counts pages in the parent and again in the child.
 
     Raises:
         RuntimeError: the process failed.
@@ -97,9 +98,10 @@ def peak_memory(work: Callable[..., Any], *arguments: Any) -> float | None:
     process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
     process.start()
     assert process.pid is not None
-    peak = 0
+    before = peak = 0
     while process.is_alive():
-        peak = max(peak, sum(_pss(pid) for pid in _tree(process.pid)))
+        now = _pss_of_tree(process.pid)
+        before, peak = now, max(peak, min(before, now))
         time.sleep(0.25)
     process.join()
     if process.exitcode:
@@ -108,7 +110,7 @@ def peak_memory(work: Callable[..., Any], *arguments: Any) -> float | None:
 
 
 class Sampled:
-    """The largest PSS in bytes of this process and its children while the block runs; 0 without /proc."""
+    """The largest PSS in bytes of this process and its children while the block runs, as `peak_memory` reads it."""
 
     def __enter__(self) -> Sampled:
         self.peak, self._done = 0, threading.Event()
@@ -121,8 +123,10 @@ class Sampled:
         self._thread.join()
 
     def _watch(self) -> None:
+        before = 0
         while not self._done.wait(0.25):
-            self.peak = max(self.peak, sum(_pss(pid) for pid in _tree(os.getpid())))
+            now = _pss_of_tree(os.getpid())
+            before, self.peak = now, max(self.peak, min(before, now))
 
 
 def median(values: Iterable[float]) -> float:
@@ -138,8 +142,8 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _pss(pid: int) -> int:
-    return int((_first(f"/proc/{pid}/smaps_rollup", "Pss") or "0").split()[0]) * 1024
+def _pss_of_tree(root: int) -> int:
+    return sum(int((_first(f"/proc/{pid}/smaps_rollup", "Pss") or "0").split()[0]) * 1024 for pid in _tree(root))
 
 
 def _first(file: str, key: str) -> str | None:

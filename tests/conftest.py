@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import absl.logging
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,14 @@ def draw_folder(root: Path, classes: int = 4, train: int = 8, val: int = 4, test
                 pixels = (colour + rng.normal(0, 30, (size, size, 3))).clip(0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{folder.name[4:]}_{number:05d}.jpg", quality=90)
     return root
+
+
+def pytest_configure() -> None:
+    """Let absl, which TensorBoard brings, log to the real stderr.
+
+    It would keep the stream that pytest captures with, and close it where Hydra sets up logging.
+    """
+    absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True, scope="session")
