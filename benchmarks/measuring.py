@@ -95,7 +95,7 @@ def peak_memory(work: Callable[..., Any], *arguments: Any) -> float | None:
     """
     if not Path("/proc/self/smaps_rollup").exists():
         return None
-    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    process = multiprocessing.get_context("spawn").Process(target=_as_by_itself, args=(work, *arguments))
     process.start()
     assert process.pid is not None
     before = peak = 0
@@ -107,6 +107,12 @@ def peak_memory(work: Callable[..., Any], *arguments: Any) -> float | None:
     if process.exitcode:
         raise RuntimeError(f"{work.__name__} ended with exit code {process.exitcode}")
     return float(peak)
+
+
+def _as_by_itself(work: Callable[..., Any], *arguments: Any) -> None:
+    # A spawned process would spawn its own children too, where a program by itself takes the system's default.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    work(*arguments)
 
 
 class Sampled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import redirect_stderr
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +30,8 @@ Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 class Engine(Protocol):
     """Trains trials, and keeps the record of each as soon as it has ended."""
 
-    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
-        """Train all of `trials`; each is kept once."""
+    def run(self, wave: Sequence[Trial], missing: Set[int], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train those trials of a wave that are missing, by number; each is kept once."""
 
 
 class Features:
@@ -65,8 +65,9 @@ class JobEngine:
         self.fixed, self.directory, self.monitor = list(fixed), directory, monitor
         self._launch, self._resume = launch, resume
 
-    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
-        """Train all of `trials`; each is kept once."""
+    def run(self, wave: Sequence[Trial], missing: Set[int], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train those trials of a wave that are missing, by number; each is kept once."""
+        trials = [trial for trial in wave if trial.number in missing]
         start = time.monotonic()
         jobs = [self._overrides(trial, str(trial.number), self._resume) for trial in trials]
         returns = self._launch(jobs, trials[0].number) if trials else []
@@ -131,29 +132,36 @@ class FleetEngine:
             self._fleet.close()
         self._fleet = None
 
-    def run(self, trials: Sequence[Trial], keep: Callable[[Record], None], progress: Progress) -> None:
-        """Train all of `trials`; each is kept once."""
+    def run(self, wave: Sequence[Trial], missing: Set[int], keep: Callable[[Record], None], progress: Progress) -> None:
+        """Train those trials of a wave that are missing, by number; each is kept once.
+
+        After an interruption the stacks are those of the whole wave again, so that every bit is the same, and
+        halving compares the same trials.
+        """
         alone: dict[str, list[Trial]] = {}
         groups: dict[str, dict[int, tuple[Trial, Recipe, DictConfig]]] = {}
-        for trial in trials:
+        for trial in wave:
             try:
                 config = self._configs.of(trial.params)
                 reason, recipe = self._sort(config)
             except DogbreedError as error:
-                keep(Record(trial.number, trial.params, "failed", error=_reason(error)))
+                if trial.number in missing:
+                    keep(Record(trial.number, trial.params, "failed", error=_reason(error)))
                 continue
             if reason is not None:
-                alone.setdefault(reason, []).append(trial)
+                if trial.number in missing:
+                    alone.setdefault(reason, []).append(trial)
             else:
                 groups.setdefault(group_key(config), {})[trial.number] = (trial, recipe, config)
         for key, members in groups.items():
-            self._train(key, members, keep, progress)
+            if missing & members.keys():
+                self._train(key, members, missing, keep, progress)
         for reason, listed in alone.items():
             numbers = ", ".join(str(trial.number) for trial in listed)
             progress.say(f"trained alone, for a fleet cannot do {reason}: trial {numbers}")
         if alone:
             self.close()  # its processes would only take room now
-            self._alone.run([trial for listed in alone.values() for trial in listed], keep, progress)
+            self._alone.run([trial for listed in alone.values() for trial in listed], missing, keep, progress)
 
     def _sort(self, config: DictConfig) -> tuple[str | None, Recipe]:
         recipe = make_recipe(config)
@@ -163,6 +171,7 @@ class FleetEngine:
         self,
         key: str,
         members: Mapping[int, tuple[Trial, Recipe, DictConfig]],
+        missing: Set[int],
         keep: Callable[[Record], None],
         progress: Progress,
     ) -> None:
@@ -177,6 +186,8 @@ class FleetEngine:
         about = _about(prepared)
 
         def end(number: int, outcome: Outcome) -> None:
+            if number not in missing:
+                return
             keep(
                 make_record(
                     number,
@@ -193,6 +204,7 @@ class FleetEngine:
             {number: recipe for number, (_, recipe, _) in members.items()},
             monitor=self._monitor,
             halving=self._halving,
+            wanted=missing,
             on_epoch=progress.epoch,
             on_end=end,
         )

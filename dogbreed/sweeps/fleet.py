@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -106,6 +106,7 @@ class Fleet:
         *,
         monitor: str = "val/acc",
         halving: Halving | None = None,
+        wanted: Set[int] | None = None,
         on_epoch: Callable[[int, Metrics], None] = lambda number, row: None,
         on_end: Callable[[int, Outcome], None] = lambda number, outcome: None,
     ) -> dict[int, Outcome]:
@@ -115,6 +116,8 @@ class Fleet:
             recipes: by number.
             monitor: by which halving compares.
             halving: stops hopeless trials; None trains all to their end.
+            wanted: the trials to train; of the others only those are trained that share a stack with one of
+                them, or that halving compares with them. None for all.
             on_epoch: is told each row of each curve when it is known.
             on_end: is told each trial's outcome when it is known.
 
@@ -133,7 +136,10 @@ class Fleet:
         last = max((recipe.epochs for recipe in recipes.values()), default=0)
         try:
             for _, cut in pairwise([0, *(halving.cuts(last) if halving else []), last]):
-                trials = self._train_until(cut, trials, outcomes, on_epoch, on_end)
+                stacks = self._stacks(trials)
+                if wanted is not None and halving is None:
+                    stacks = [stack for stack in stacks if wanted & stack.keys()]
+                trials = self._train_until(cut, stacks, outcomes, on_epoch, on_end)
                 if halving is None or not trials:
                     continue
                 best = {number: _best(outcomes[number].curve, monitor) for number in trials}
@@ -150,14 +156,15 @@ class Fleet:
     def _train_until(
         self,
         cut: int,
-        trials: Mapping[int, Trial],
+        stacks: Sequence[dict[int, Trial]],
         outcomes: Mapping[int, Outcome],
         on_epoch: Callable[[int, Metrics], None],
         on_end: Callable[[int, Outcome], None],
     ) -> dict[int, Trial]:
-        """Train until `cut` epochs are done; the trials that have more to do, in their order."""
+        """Train until `cut` epochs are done; the trials that have more to do, by number."""
         paused: dict[int, Trial] = {}
-        for event in self._run([(stack, cut) for stack in self._stacks(trials)]):
+        trials = {number: stack[number] for stack in stacks for number in stack}
+        for event in self._run([(stack, cut) for stack in stacks]):
             if not isinstance(event, _Epoch):
                 paused |= event
                 continue
@@ -168,7 +175,7 @@ class Fleet:
                 on_epoch(number, row)
                 if len(outcome.curve) == trials[number].recipe.epochs:
                     on_end(number, outcome)
-        return {number: paused[number] for number in trials if number in paused}
+        return {number: paused[number] for number in sorted(paused)}
 
     def _stacks(self, trials: Mapping[int, Trial]) -> list[dict[int, Trial]]:
         if self._device.type != "cuda":

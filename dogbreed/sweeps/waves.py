@@ -45,9 +45,9 @@ class Waves:
             proposed = self._proposals.ask(min(self._size, settings - first))
             trials = self._trials(first, proposed)
             _check_replay(trials, journal)
-            missing = [trial for trial in trials if not journal.is_done(trial.number)]
+            missing = {trial.number for trial in trials if not journal.is_done(trial.number)}
             if missing:
-                engine.run(missing, keep, progress)
+                engine.run(trials, missing, keep, progress)
                 journal.write_tables(monitor)
             if all(record.state == "failed" for record in journal.last.values()):
                 return  # and so would the others
