@@ -339,3 +339,13 @@ runpy.run_module("dogbreed.train", run_name="__main__")
     assert ended.returncode == 1
     assert "error: sampler=tpe, but Optuna is not installed" in ended.stderr
     assert "dogbreed[sweeps]" in ended.stderr
+
+
+def test_sweep__goes_on_where_one_group_cannot_be_had(sweep: Sweep, out: Path) -> None:
+    one = ["hydra.sweeper.sampler=grid", "hydra.sweeper.winner=false", "backbone.weights=none,nowhere.safetensors"]
+    ended = sweep(*one)
+    assert ended.code == 0, ended.err
+    found = {trial["params"]["backbone.weights"]: trial for trial in trials(out)}
+    assert found["none"]["state"] == "finished"
+    assert found["nowhere.safetensors"]["state"] == "failed"
+    assert "nowhere.safetensors" in found["nowhere.safetensors"]["error"]

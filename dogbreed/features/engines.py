@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,7 +65,9 @@ class TorchEngine:
         @torch.inference_mode()
         def forward(images: Tensor) -> Tensor:
             pixels = self._transform.normalize(images.to(self.device, non_blocking=True))
-            with contextlib.nullcontext() if self._dtype is None else torch.autocast(self.device, self._dtype):
+            # fp32 is fp32: torch lets a GPU's convolutions round to TF32 unless it is told not to.
+            exact = torch.backends.cudnn.flags(allow_tf32=False, deterministic=True, benchmark=False)
+            with exact if self._dtype is None else torch.autocast(self.device, self._dtype):
                 features: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
             return features.float()
 

@@ -82,14 +82,20 @@ def extract(
 
 def _ahead(loader: DataLoader[Extracted], forward: Forward) -> Iterator[Extracted]:
     """Start each batch on the GPU before the features of the one before are waited for."""
-    waiting: Extracted | None = None
+    waiting: tuple[Extracted, torch.cuda.Event] | None = None
     for batch in loader:
-        started = batch._replace(features=forward(batch.features) if len(batch.done) else batch.features)
+        features = forward(batch.features) if len(batch.done) else torch.empty(0)
+        host = torch.empty(features.shape, pin_memory=True)
+        host.copy_(features, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
         if waiting is not None:
-            yield waiting._replace(features=waiting.features.cpu())
-        waiting = started
+            waiting[1].synchronize()  # of the batch before: this one is being computed meanwhile
+            yield waiting[0]
+        waiting = batch._replace(features=host), copied
     if waiting is not None:
-        yield waiting._replace(features=waiting.features.cpu())
+        waiting[1].synchronize()
+        yield waiting[0]
 
 
 class _Slices(Sampler[list[int]]):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.features.cache import ABOUT, LEDGER, speed_of
-from dogbreed.features.pictures import digests
+from dogbreed.features.pictures import digests, forget, remembered
 from dogbreed.features.store import FeatureStore
 from dogbreed.files import writing
 
@@ -83,13 +81,11 @@ def check_pictures(root: str | Path) -> tuple[int, list[str]]:
     ledger = Path(root).expanduser() / LEDGER
     if not ledger.exists():
         return 0, []
-    with closing(sqlite3.connect(ledger, timeout=60)) as connection, connection:
-        before = dict(connection.execute("SELECT path, digest FROM pictures").fetchall())
-        gone = [(path,) for path in before if not os.path.exists(path)]
-        connection.executemany("DELETE FROM pictures WHERE path = ?", gone)
-    paths = [os.fsdecode(path) for path in before if (path,) not in set(gone)]
+    before = remembered(ledger)
+    forget([path for path in before if not os.path.exists(path)], ledger)
+    paths = [path for path in before if os.path.exists(path)]
     found = digests(paths, ledger, again=True)
-    return len(paths), [p for p, d in zip(paths, found, strict=True) if d != before[os.fsencode(p)]]
+    return len(paths), [path for path, digest in zip(paths, found, strict=True) if digest and digest != before[path]]
 
 
 def _read_all(root: Path) -> Iterator[Kept]:

@@ -94,6 +94,15 @@ def _read(name: bytes) -> str:
         return ""
 
 
+def remembered(ledger: Path) -> dict[str, str]:
+    """The digest of every picture that the ledger knows, by path; nothing where it is damaged."""
+    names = (
+        _use(ledger, lambda connection: {row[0] for row in connection.execute("SELECT path FROM pictures")}) or set()
+    )
+    known = _use(ledger, lambda connection: _recall(connection, names)) or {}
+    return {os.fsdecode(name): str(entry[2]) for name, entry in known.items()}
+
+
 def _use(ledger: Path, do: Callable[[sqlite3.Connection], T]) -> T | None:
     """What `do` makes of the ledger; None where it is damaged, and removed, since it can be made again."""
     with writing(ledger):

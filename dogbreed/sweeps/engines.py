@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import ConfigError, DataError, DogbreedError, WeightsError
 from dogbreed.prepare import Prepared, needs_pixels, prepare
 from dogbreed.sweeps.fleet import Fleet, Outcome
 from dogbreed.sweeps.halving import Halving
@@ -154,14 +154,39 @@ class FleetEngine:
             else:
                 groups.setdefault(group_key(config), {})[trial.number] = (trial, recipe, config)
         for key, members in groups.items():
-            if missing & members.keys():
+            self._run_group(key, members, missing, keep, progress)
+        self._run_alone(alone, missing, keep, progress)
+
+    def _run_group(
+        self,
+        key: str,
+        members: Mapping[int, tuple[Trial, Recipe, DictConfig]],
+        missing: Set[int],
+        keep: Callable[[Record], None],
+        progress: Progress,
+    ) -> None:
+        lacking = [members[number][0] for number in sorted(missing & members.keys())]
+        try:
+            if lacking:
                 self._train(key, members, missing, keep, progress)
+        except (ConfigError, DataError, WeightsError) as error:  # of this group alone; the others go on
+            for trial in lacking:
+                keep(Record(trial.number, trial.params, "failed", error=_reason(error)))
+
+    def _run_alone(
+        self,
+        alone: Mapping[str, Sequence[Trial]],
+        missing: Set[int],
+        keep: Callable[[Record], None],
+        progress: Progress,
+    ) -> None:
         for reason, listed in alone.items():
             numbers = ", ".join(str(trial.number) for trial in listed)
             progress.say(f"trained alone, for a fleet cannot do {reason}: trial {numbers}")
         if alone:
             self.close()  # its processes would only take room now
-            self._alone.run([trial for listed in alone.values() for trial in listed], missing, keep, progress)
+            for trial in (trial for listed in alone.values() for trial in listed):
+                self._alone.run([trial], missing, keep, progress)  # one by one: each is kept when it ends
 
     def _sort(self, config: DictConfig) -> tuple[str | None, Recipe]:
         recipe = make_recipe(config)

@@ -171,8 +171,9 @@ class Journal:
 
     def _lock(self, directory: Path) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # POSIX's lock, which the children of a killed sweep do not hold on to.
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
             raise OutputError(
                 f"another process is sweeping in {directory}", "one at a time", "wait for it, or choose hydra.sweep.dir"
             ) from error
