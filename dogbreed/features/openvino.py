@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import importlib.metadata
 import os
 import shutil
+import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -80,8 +83,8 @@ class OpenVINOEngine:
         self._convert_once()
         import openvino
 
-        core = openvino.Core()
-        model = core.compile_model(self._folder / _MODEL, "CPU", _ON_ONE_CORE)
+        with _keeping_the_signal_stack():
+            model = openvino.Core().compile_model(self._folder / _MODEL, "CPU", _ON_ONE_CORE)
         request = model.create_infer_request()
 
         def forward(images: Tensor) -> Tensor:
@@ -98,6 +101,25 @@ class OpenVINOEngine:
             fcntl.lockf(lock, fcntl.LOCK_EX)
             if not (self._folder / _MODEL).exists():
                 _in_a_fork(lambda: _convert(self._network, self._examples, self._folder), self._folder / "log")
+
+
+@contextmanager
+def _keeping_the_signal_stack() -> Iterator[None]:
+    """Give this thread back the stack for signal handlers that it had before the block.
+
+    Every OpenVINO Core on Linux sets one of its own, and frees it when it goes. Of two Cores the second, going, would
+    restore the first one's freed stack, and the next signal (a child has ended, say) would kill the process.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    sigaltstack = ctypes.CDLL(None).sigaltstack
+    before = ctypes.create_string_buffer(64)  # more than a stack_t of any architecture
+    sigaltstack(None, before)
+    try:
+        yield
+    finally:
+        sigaltstack(before, None)
 
 
 def _convert(network: _Normalising, examples: Tensor | None, folder: Path) -> None:

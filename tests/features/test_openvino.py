@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import multiprocessing.connection
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,32 @@ def test_openvino__leaves_no_folder(resnet: Backbone) -> None:
     del engine
     gc.collect()
     assert not folder.exists()
+
+
+LOADED_AND_GONE = """
+import signal, time, torch
+from dogbreed.features.openvino import OpenVINOEngine
+from dogbreed.models.backbones import make_backbone
+
+heard = []
+signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+backbone = make_backbone("torchvision", "resnet18", weights="none", image_size=32)
+engine = OpenVINOEngine(backbone)
+first = engine.load()
+second = engine.load()
+del first
+del second
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+time.sleep(0.5)
+print("heard", len(heard))
+"""
+
+
+@pytest.mark.slow
+def test_openvino__leaves_signals_working_when_it_goes() -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    done = subprocess.run([sys.executable, "-c", LOADED_AND_GONE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard 1\n"), done.stderr
 
 
 def test_openvino__names_the_extra_where_it_is_missing(resnet: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
