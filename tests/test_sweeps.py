@@ -312,6 +312,21 @@ def test_signal__says_how_to_go_on(by: signal.Signals, shared: list[str], tmp_pa
 
 
 @pytest.mark.slow
+def test_optuna__keeps_each_trial_as_soon_as_it_has_ended(shared: list[str], tmp_path: Path) -> None:
+    settings = ["hydra/sweeper=optuna", "hydra.sweeper.sampler=sobol", "hydra.sweeper.n_trials=4", *SPACE]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dogbreed.train", "-m", *shared, *settings, f"hydra.sweep.dir={tmp_path}"],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    journal = tmp_path / "trials.jsonl"
+    wait_for(lambda: journal.exists() and '"number": 0' in journal.read_text())
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "3").exists(), "all of the wave had begun before the first was kept"
+
+
+@pytest.mark.slow
 def test_plugin__is_found_and_costs_a_plain_run_nothing() -> None:
     code = """
 import sys

@@ -49,6 +49,12 @@ class TransformSpec:
             raise ConfigError(f"an image size of {size}", "1 to 4096 pixels", "set backbone.image_size")
         return TransformSpec(**{**asdict(self), "size": size, "resize": round(size * self.resize / self.size)})
 
+    def with_crop(self, share: float) -> TransformSpec:
+        """The same preprocessing with a centre crop of another share, in (0, 1], of the resized picture's side."""
+        if not 0 < share <= 1:
+            raise ConfigError(f"a crop of {share}", "more than 0, at most 1 (no crop)", "set backbone.crop_pct")
+        return TransformSpec(**{**asdict(self), "resize": round(self.size / share)})
+
     def clean_view(self, image: Tensor) -> Tensor:
         """The picture as the weights want it: uint8 (3, H, W) -> uint8 (3, size, size), without chance."""
         target = [self.resize, self.resize] if self.squash else [self.resize]

@@ -72,7 +72,13 @@ class Backbone(nn.Module):
 
 
 def make_backbone(
-    library: str, name: str, *, tag: str | None = None, weights: str = "pretrained", image_size: int | None = None
+    library: str,
+    name: str,
+    *,
+    tag: str | None = None,
+    weights: str = "pretrained",
+    image_size: int | None = None,
+    crop_pct: float | None = None,
 ) -> Backbone:
     """A frozen backbone with its weights and the preprocessing that belongs to them.
 
@@ -83,9 +89,12 @@ def make_backbone(
             also where the weights come from a file or there are none; None for the library's default.
         weights: "pretrained" (downloaded), "none" (untrained, each time the same), or a file.
         image_size: side in pixels of what the network reads; None for what the weights were trained on.
+        crop_pct: share of the resized picture's shorter side that the centre crop keeps, in (0, 1], timm's name
+            for it; 1 reads the picture up to its edges; None for what the weights were tested with.
 
     Raises:
-        ConfigError: there is no such library, architecture or tag, or it cannot read pictures of that size.
+        ConfigError: there is no such library, architecture or tag, it cannot read pictures of that size, or the
+            crop is none.
         WeightsError: the weights cannot be had, or are another network's.
     """
     if library not in _LIBRARIES:
@@ -101,6 +110,8 @@ def make_backbone(
         fit_weights(network, load_weights(weights), classifiers, str(weights))
     if image_size is not None:
         transform = transform.with_size(image_size)
+    if crop_pct is not None:
+        transform = transform.with_crop(crop_pct)
     named = weights if weights in ("pretrained", "none") else Path(weights).name
     source = {"library": library, "name": name, "tag": tag, "weights": named}
     backbone = Backbone(network, num_features, transform, source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import redirect_stderr
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +23,8 @@ from dogbreed.sweeps.progress import Progress
 from dogbreed.sweeps.recipe import Recipe
 from dogbreed.sweeps.trials import Configs, Trial, find_obstacle, fleet_settings, group_key, make_recipe
 
-#: Overrides of the jobs, number of the first -> what became of each.
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+#: Overrides of the jobs, number of the first -> what became of each, in groups that ended together.
+Launch = Callable[[Sequence[Sequence[str]], int], Iterable[Sequence[JobReturn]]]
 
 
 class Engine(Protocol):
@@ -68,12 +68,13 @@ class JobEngine:
     def run(self, wave: Sequence[Trial], missing: Set[int], keep: Callable[[Record], None], progress: Progress) -> None:
         """Train those trials of a wave that are missing, by number; each is kept once."""
         trials = [trial for trial in wave if trial.number in missing]
-        start = time.monotonic()
         jobs = [self._overrides(trial, str(trial.number), self._resume) for trial in trials]
-        returns = self._launch(jobs, trials[0].number) if trials else []
-        seconds = (time.monotonic() - start) / max(1, len(trials))
-        for trial, job in zip(trials, returns, strict=True):
-            keep(self._record(trial, job, seconds))
+        waiting, start = iter(trials), time.monotonic()
+        for returns in self._launch(jobs, trials[0].number) if trials else ():
+            seconds = (time.monotonic() - start) / len(returns)
+            for job in returns:
+                keep(self._record(next(waiting), job, seconds))
+            start = time.monotonic()
 
     def run_once(self, trial: Trial, folder: str) -> Any:
         """Train one trial in a folder of its own, where it goes on if it was begun; what the run returns.
@@ -82,7 +83,7 @@ class JobEngine:
             Exception: what it died of.
         """
         begun = (self.directory / folder / "checkpoints").exists()
-        (job,) = self._launch([self._overrides(trial, folder, begun)], trial.number)
+        [[job]] = self._launch([self._overrides(trial, folder, begun)], trial.number)
         return _result(job)
 
     def _overrides(self, trial: Trial, folder: str, resume: bool) -> list[str]:

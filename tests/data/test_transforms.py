@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -177,6 +178,25 @@ def test_with_size__out_of_range(size):
     with pytest.raises(ConfigError, match=f"an image size of {size}") as caught:
         SPEC.with_size(size)
     assert "backbone.image_size" in caught.value.hint
+
+
+def test_with_crop__keeps_that_share_of_the_side():
+    assert SPEC.with_crop(0.5).resize == 2 * SPEC.size
+    assert asdict(SPEC.with_crop(1)) == asdict(SPEC) | {"resize": SPEC.size}
+
+
+def test_with_crop__of_one_reads_a_square_up_to_its_edges():
+    framed = torch.full((3, SPEC.size, SPEC.size), 200, dtype=torch.uint8)
+    framed[:, 1:-1, 1:-1] = 10
+    assert torch.equal(SPEC.with_crop(1).clean_view(framed), framed)
+    assert SPEC.with_crop(0.8).clean_view(framed)[:, 0].max() < 200
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan")])
+def test_with_crop__out_of_range(share):
+    with pytest.raises(ConfigError, match=f"a crop of {share}") as caught:
+        SPEC.with_crop(share)
+    assert "backbone.crop_pct" in caught.value.hint
 
 
 # Normalisation

@@ -251,6 +251,12 @@ def test_make_backbone__scales_the_crop_with_the_image_size() -> None:
     assert (half.size, half.resize) == (whole.size // 2, whole.resize // 2) == (112, 128)
 
 
+def test_make_backbone__crops_the_share_that_is_asked_for_at_the_size_that_is_asked_for() -> None:
+    whole = make_backbone("torchvision", "squeezenet1_1", weights="none", image_size=112, crop_pct=1).transform
+
+    assert (whole.size, whole.resize) == (112, 112)
+
+
 @pytest.mark.parametrize("size", [0, -1, 5000])
 def test_make_backbone__refuses_an_image_size_out_of_range(size: int) -> None:
     with pytest.raises(ConfigError, match=f"an image size of {size}"):

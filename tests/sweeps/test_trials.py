@@ -138,6 +138,7 @@ def test_group_key__is_shared_by_what_a_fleet_varies(params: dict[str, Any], con
     [
         {"backbone": "tv_resnet50"},
         {"backbone.image_size": 96},
+        {"backbone.crop_pct": 0.9},
         {"augmentation": "crop_flip"},
         {"features.dtype": "float16"},
         {"data.root": "elsewhere"},

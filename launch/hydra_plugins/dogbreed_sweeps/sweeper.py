@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,11 @@ class DogbreedSweeper(Sweeper):
             del config["hydra"]
         return config
 
-    def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+    def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Iterator[Sequence[JobReturn]]:
+        from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
         assert self.launcher is not None
-        return self.launcher.launch(jobs, initial_job_idx=first)
+        # The basic launcher runs one job after the other: asked for one at a time, it loses none that ended.
+        together = 1 if isinstance(self.launcher, BasicLauncher) else len(jobs)
+        for start in range(0, len(jobs), together):
+            yield self.launcher.launch(jobs[start : start + together], initial_job_idx=first + start)
