@@ -1,7 +1,9 @@
 """`python -m benchmarks.heads`: an epoch of a linear head on ready features, the ways to train it side by side.
 
 Plain Lightning over TensorDataset and DataLoader, a loop over a DataLoader, a loop over indices, and the fleet; each
-measures on val after every epoch, by one thread. With --trials it times a whole sweep by the fleet, on all cores.
+measures on val after every epoch, and none is charged for its first epoch, which pays for what is set up. All of
+them have one core, and then all cores: the loops as torch's threads, the fleet as processes of K heads each. With
+--trials it times a whole sweep by the fleet, on all cores.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import logging
 import random
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from dogbreed.sweeps.fleet import Fleet
 from dogbreed.sweeps.recipe import Recipe
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]  # train features (N, D) and targets (N,), val features and targets
+Times = tuple[float, float]  # seconds of wall time and of processor time, of a head and epoch
+Row = dict[str, Any]
 LIGHTNING, LOADER, INDEX = "Lightning", "DataLoader loop", "index loop"
 LR, MOMENTUM = 0.01, 0.9
 
@@ -83,8 +87,8 @@ class _Clock(pl.Callback):
             self.watch = Stopwatch()
 
 
-def by_lightning(data: Data, classes: int, batch_size: int, epochs: int) -> float:
-    """Seconds of processor time an epoch by the Trainer."""
+def by_lightning(data: Data, classes: int, batch_size: int, epochs: int) -> Times:
+    """An epoch by the Trainer."""
     train, val = TensorDataset(*data[:2]), TensorDataset(*data[2:])
     clock = _Clock()
     trainer = pl.Trainer(
@@ -100,18 +104,18 @@ def by_lightning(data: Data, classes: int, batch_size: int, epochs: int) -> floa
     trainer.fit(
         PlainModule(data[0].shape[1], classes), DataLoader(train, batch_size, shuffle=True), DataLoader(val, batch_size)
     )
-    return clock.watch.read()[1] / epochs
+    return _each(clock.watch, epochs)
 
 
-def by_loader(data: Data, classes: int, batch_size: int, epochs: int) -> float:
-    """Seconds of processor time an epoch by a loop over a DataLoader."""
+def by_loader(data: Data, classes: int, batch_size: int, epochs: int) -> Times:
+    """An epoch by a loop over a DataLoader."""
     train = DataLoader(TensorDataset(*data[:2]), batch_size, shuffle=True)
     val = DataLoader(TensorDataset(*data[2:]), batch_size)
     return _by_loop(data, classes, epochs, lambda: train, lambda: val)
 
 
-def by_index(data: Data, classes: int, batch_size: int, epochs: int) -> float:
-    """Seconds of processor time an epoch by a loop over shuffled indices."""
+def by_index(data: Data, classes: int, batch_size: int, epochs: int) -> Times:
+    """An epoch by a loop over shuffled indices."""
     x, y, val_x, val_y = data
 
     def train() -> Any:
@@ -120,29 +124,40 @@ def by_index(data: Data, classes: int, batch_size: int, epochs: int) -> float:
     return _by_loop(data, classes, epochs, train, lambda: [(val_x, val_y)])
 
 
-def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], val: Callable[[], Any]) -> float:
+def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], val: Callable[[], Any]) -> Times:
     head = nn.Linear(data[0].shape[1], classes)
     optimizer = torch.optim.SGD(head.parameters(), lr=LR, momentum=MOMENTUM)
-    watch = Stopwatch()
-    for _ in range(epochs):
+    for epoch in range(epochs + 1):
+        if epoch == 1:
+            watch = Stopwatch()
         for features, targets in train():
             optimizer.zero_grad()
             nn.functional.cross_entropy(head(features), targets).backward()
             optimizer.step()
         with torch.no_grad():
             sum(int((head(features).argmax(1) == targets).sum()) for features, targets in val())
-    return watch.read()[1] / epochs
+    return _each(watch, epochs)
 
 
-def by_fleet(data: Data, classes: int, batch_size: int, epochs: int, heads: int) -> float:
-    """Seconds of processor time a head and epoch of `heads` heads side by side."""
+def by_fleet(data: Data, classes: int, batch_size: int, epochs: int, heads: int, workers: int) -> Times:
+    """A head and epoch of `heads` heads side by side in each of `workers` processes."""
     train, val = _views(data)
     chance = random.Random(0)
-    recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), batch_size, epochs) for i in range(heads)}
-    watch = Stopwatch()
-    with Fleet(train, val, classes, workers=1) as fleet:
-        fleet.train(recipes)
-    return watch.read()[1] / epochs / heads
+    rates = [10 ** chance.uniform(-3, -1) for _ in range(heads * workers)]
+
+    def recipes(epochs: int) -> dict[int, Recipe]:
+        return {i: make_recipe(rate, batch_size, epochs) for i, rate in enumerate(rates)}
+
+    with Fleet(train, val, classes, workers=workers) as fleet:
+        fleet.train(recipes(1))
+        watch = Stopwatch()
+        fleet.train(recipes(epochs))
+        return _each(watch, epochs * len(rates))
+
+
+def _each(watch: Stopwatch, count: int) -> Times:
+    wall, cpu = watch.read()
+    return wall / count, cpu / count
 
 
 def make_recipe(lr: float, batch_size: int, epochs: int) -> Recipe:
@@ -163,20 +178,41 @@ def _views(data: Data) -> tuple[FeatureViews, FeatureViews]:
     return FeatureViews.of(data[0][None], data[1]), FeatureViews.of(data[2][None], data[3])
 
 
-def measure_epochs(data: Data, classes: int, options: argparse.Namespace, batch_size: int) -> dict[str, float]:
-    """Milliseconds of processor time a head and epoch, by way; medians of rounds in turn."""
-    ways: dict[str, Callable[[], float]] = {
+def measure_epochs(data: Data, classes: int, options: argparse.Namespace, batch_size: int, cores: int) -> list[Row]:
+    """A head and epoch by each way on so many cores; medians of rounds in turn."""
+    ways: dict[str, Callable[[], Times]] = {
         LIGHTNING: partial(by_lightning, data, classes, batch_size, options.epochs),
         LOADER: partial(by_loader, data, classes, batch_size, options.epochs),
         INDEX: partial(by_index, data, classes, batch_size, options.epochs),
     }
     for heads in options.heads:
-        ways[f"fleet, K={heads}"] = partial(by_fleet, data, classes, batch_size, options.epochs, heads)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+        ways[f"fleet, K={heads}"] = partial(by_fleet, data, classes, batch_size, options.epochs, heads, cores)
+    times: dict[str, list[Times]] = {name: [] for name in ways}
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
     for _ in range(options.rounds):
         for name, way in ways.items():
-            seconds[name].append(way())
-    return {name: 1000 * median(found) for name, found in seconds.items()}
+            times[name].append(way())
+    torch.set_num_threads(before)
+    return [
+        {"way": name, "wall_ms": 1000 * median(wall), "cpu_ms": 1000 * median(cpu)}
+        for name, (wall, cpu) in ((name, zip(*found, strict=True)) for name, found in times.items())
+    ]
+
+
+def show_epochs(shape: str, cores: int, rows: Sequence[Row]) -> None:
+    """Print a table of ways."""
+    print(f"\n{shape}, {cores} core{'s' if cores > 1 else ''}: a head and epoch")
+    old = rows[0]
+    print_table(
+        ["", "wall ms", "cpu ms", f"x {LIGHTNING} (wall)", "x (cpu)"],
+        [
+            [row["way"]]
+            + [f"{row[key]:.1f}" for key in ("wall_ms", "cpu_ms")]
+            + [f"{old[key] / row[key]:.1f}" for key in ("wall_ms", "cpu_ms")]
+            for row in rows
+        ],
+    )
 
 
 def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_sizes: list[int]) -> dict[str, Any]:
@@ -218,7 +254,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     machine = describe_machine()
     print_machine(machine)
     result: dict[str, Any] = {"machine": machine, "epochs": [], "sweeps": []}
-    threads = torch.get_num_threads()
     for width in options.widths[:1] if options.features else options.widths:
         if options.features:
             data = load_features(options.features)
@@ -231,16 +266,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             result["sweeps"].append({**shape, "trials": options.trials, "epochs": options.epochs, **sweep})
             show_sweep(result["sweeps"][-1])
             continue
-        torch.set_num_threads(1)
         for batch_size in options.batch_sizes:
-            found = measure_epochs(data, classes, options, batch_size)
-            result["epochs"].append({**shape, "batch_size": batch_size, "cpu_ms": found})
-            print(f"\nD={shape['width']}, batch {batch_size}: a head and epoch of {len(data[1])} pictures, one thread")
-            print_table(
-                ["", "cpu ms", f"x {LIGHTNING}"],
-                [[name, f"{ms:.1f}", f"{found[LIGHTNING] / ms:.1f}"] for name, ms in found.items()],
-            )
-        torch.set_num_threads(threads)
+            for cores in sorted({1, machine["cores"]}):
+                rows = measure_epochs(data, classes, options, batch_size, cores)
+                result["epochs"] += [{**shape, "batch_size": batch_size, "cores": cores, **row} for row in rows]
+                show_epochs(f"D={shape['width']}, batch {batch_size}, {len(data[1])} pictures", cores, rows)
     finish(result, options.json)
     return result
 
