@@ -230,7 +230,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     add("--architectures", nargs="+", default=["resnet18", "resnet50"], metavar="NAME", help="of torchvision, with fc")
     add("--engines", nargs="*", default=list(ENGINES), choices=list(ENGINES), help="default: all")
     add("--pictures", type=int, default=128, metavar="N", help="drawn (default: 128; a few batches for each core)")
-    add("--repeats", type=int, default=1, metavar="N", help="times that a pass reads each (default: 1; a GPU needs 50)")
+    add("--repeats", type=int, default=3, metavar="N", help="times that a pass reads each (default: 3; a GPU needs 50)")
     add("--folder", type=Path, help="keep the pictures here")
     add("--size", type=int, default=224, metavar="S", help="side that the network reads (default: 224)")
     add("--batch-size", type=int, default=32, metavar="B", help="of the old way (default: 32)")

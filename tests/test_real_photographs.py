@@ -65,6 +65,37 @@ def test_linear_probe__accuracy_of_the_default_configuration(real_data: Path) ->
     assert abs(found["mobilenetv2"]["test/acc"] - found["tv_mobilenetv2"]["test/acc"]) <= 0.005
 
 
+def test_fleet__ends_where_runs_alone_end(real_data: Path, tmp_path: Path) -> None:
+    space = ["optimizer.lr=tag(log,interval(0.001,0.02))", "data.batch_size=choice(32,128)"]
+    space += ["optimizer.weight_decay=tag(log,interval(0.0001,0.01))", "label_smoothing=interval(0,0.2)"]
+    chosen = ["hydra.sweeper.n_trials=4", "hydra.sweeper.sampler=sobol", "hydra.sweeper.winner=false", "logger=none"]
+    shared = [*overrides(real_data, "mobilenetv2"), f"data.root={real_data / 'dogs120'}", "trainer.max_epochs=10"]
+    found = {}
+    for engine in ("fleet", "optuna"):
+        out = tmp_path / engine
+        arguments = ["-m", f"hydra/sweeper={engine}", f"hydra.sweep.dir={out}", *shared, *space, *chosen]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["dogbreed.train", *arguments])
+            dogbreed.train.main()
+        found[engine] = json.loads((out / "trials.json").read_text())["trials"]
+    for together, alone in zip(found["fleet"], found["optuna"], strict=True):
+        assert together["params"] == alone["params"]
+        ends = [trial["curve"][-1]["val/acc"] for trial in (together, alone)]
+        assert abs(ends[0] - ends[1]) <= 0.005
+        assert min(ends) > 0.7  # it has learnt: 0.8 is what these photographs give
+
+
+def test_run__on_pixels_is_the_run_on_features(real_data: Path, run: Path, few: Path, tmp_path: Path) -> None:
+    arguments = [*overrides(real_data, "mobilenetv2"), f"data.root={few}", "trainer.max_epochs=2", "optimizer.lr=0.03"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["dogbreed.train", *arguments, "features=pixels", f"hydra.run.dir={tmp_path}"])
+        dogbreed.train.main()
+    cached, pixels = (json.loads((directory / "metrics.json").read_text()) for directory in (run, tmp_path))
+    assert cached.keys() == pixels.keys()
+    for name, value in cached.items():
+        assert math.isclose(value, pixels[name], rel_tol=1e-4 if "loss" in name else 0, abs_tol=0), name
+
+
 def test_run__names_breeds_and_leaves_every_backbone_entry_as_it_was(real_data: Path, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test/acc"] > 0.2  # two epochs on three photographs of each of 120 breeds; chance is below 0.01
