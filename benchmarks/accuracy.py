@@ -1,7 +1,7 @@
 """`python -m benchmarks.accuracy`: the test accuracy of `python -m dogbreed.train` on photographs, over seeds.
 
-Each seed is a run of the command itself; with its features cached it takes seconds. Logistic regression by
-scikit-learn on the same features, its penalty chosen on val, stands beside it.
+Each seed is a run of the command itself, or with --multirun a sweep, whose winner by val counts; with features cached
+it takes seconds. Logistic regression by scikit-learn on the same features, its penalty chosen on val, stands beside it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ STUDENT_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.3
 Features = dict[str, tuple[Tensor, Tensor]]
 
 
-def run_seed(overrides: Sequence[str], seed: int, directory: Path) -> dict[str, float]:
-    """val/* and test/* of the best epoch of `python -m dogbreed.train`."""
-    settings = [*overrides, f"seed={seed}", f"hydra.run.dir={directory}", "logger=none"]
+def run_seed(overrides: Sequence[str], seed: int, directory: Path, *, multirun: bool = False) -> Path:
+    """The folder of a run of `python -m dogbreed.train`, or of the winner of a sweep."""
+    where = ["-m", f"hydra.sweeper.seed={seed}", f"hydra.sweep.dir={directory}"]
+    if not multirun:
+        where = [f"hydra.run.dir={directory}"]
+    settings = [*where, *overrides, f"seed={seed}", "logger=none"]
     subprocess.run([sys.executable, "-m", "dogbreed.train", *settings], check=True, stdout=sys.stderr)
-    metrics: dict[str, float] = json.loads((directory / "metrics.json").read_text())
-    return metrics
+    return directory / "winner" if multirun else directory
 
 
 def clean_features(config: Mapping[str, Any]) -> Features:
@@ -82,11 +84,12 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return statistics.mean(values), half
 
 
-def measure(overrides: Sequence[str], seeds: int, *, baseline: bool = True) -> dict[str, Any]:
-    """One run a seed: its metrics, the mean of their test accuracy, and its interval."""
+def measure(overrides: Sequence[str], seeds: int, *, baseline: bool = True, multirun: bool = False) -> dict[str, Any]:
+    """One run, or one sweep, a seed: val/* and test/* of its best epoch, the mean of test/acc, and its interval."""
     with tempfile.TemporaryDirectory() as scratch:
-        runs = [run_seed(overrides, seed, Path(scratch) / str(seed)) for seed in range(seeds)]
-        config = yaml.safe_load((Path(scratch) / "0" / "config.yaml").read_text())
+        folders = [run_seed(overrides, seed, Path(scratch) / str(seed), multirun=multirun) for seed in range(seeds)]
+        runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+        config = yaml.safe_load((folders[0] / "config.yaml").read_text())
     mean, half = interval([run["test/acc"] for run in runs])
     result: dict[str, Any] = {"runs": runs, "test/acc": mean, "half_width_95": half}
     if baseline:
@@ -99,16 +102,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("overrides", nargs="+", help="of dogbreed.train: data=folder data.root=DIR backbone=... ")
     parser.add_argument("--seeds", type=int, default=3, choices=range(1, 11), metavar="N", help="runs (default: 3)")
+    parser.add_argument("--multirun", action="store_true", help="sweeps: the overrides name a sweeper and a space")
     parser.add_argument("--no-baseline", action="store_true", help="without logistic regression")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
-    result = measure(options.overrides, options.seeds, baseline=not options.no_baseline)
+    result = measure(options.overrides, options.seeds, baseline=not options.no_baseline, multirun=options.multirun)
     for seed, run in enumerate(result["runs"]):
         print(f"seed {seed}: " + " ".join(f"{name}={value:.4f}" for name, value in run.items()))
     if baseline := result.get("logistic_regression"):
         print(f"logistic regression (C={baseline['C']:g} by val): test {baseline['test/acc']:.2%}")
     half = f"+- {result['half_width_95']:.2%} (95 %)" if options.seeds > 1 else "(one seed)"
-    print(f"dogbreed.train, {options.seeds} seeds: test {result['test/acc']:.2%} {half}")
+    what = "winners of sweeps by val" if options.multirun else "dogbreed.train"
+    print(f"{what}, {options.seeds} seeds: test {result['test/acc']:.2%} {half}")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
