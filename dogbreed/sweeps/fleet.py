@@ -20,7 +20,7 @@ from dogbreed.models.metrics import direction
 from dogbreed.sweeps.grouping import make_stacks
 from dogbreed.sweeps.halving import Halving
 from dogbreed.sweeps.recipe import Recipe
-from dogbreed.sweeps.stack import Stack, Trial
+from dogbreed.sweeps.stack import Stack, TrialState
 from dogbreed.sweeps.workers import Workers, default_workers, run_here
 
 Metrics = dict[str, float]
@@ -132,7 +132,7 @@ class Fleet:
                 )
         direction(monitor)
         outcomes = {number: Outcome() for number in recipes}
-        trials = {number: Trial(recipe) for number, recipe in recipes.items()}
+        trials = {number: TrialState(recipe) for number, recipe in recipes.items()}
         last = max((recipe.epochs for recipe in recipes.values()), default=0)
         try:
             for _, cut in pairwise([0, *(halving.cuts(last) if halving else []), last]):
@@ -156,13 +156,13 @@ class Fleet:
     def _train_until(
         self,
         cut: int,
-        stacks: Sequence[dict[int, Trial]],
+        stacks: Sequence[dict[int, TrialState]],
         outcomes: Mapping[int, Outcome],
         on_epoch: Callable[[int, Metrics], None],
         on_end: Callable[[int, Outcome], None],
-    ) -> dict[int, Trial]:
+    ) -> dict[int, TrialState]:
         """Train until `cut` epochs are done; the trials that have more to do, by number."""
-        paused: dict[int, Trial] = {}
+        paused: dict[int, TrialState] = {}
         trials = {number: stack[number] for stack in stacks for number in stack}
         for event in self._run([(stack, cut) for stack in stacks]):
             if not isinstance(event, _Epoch):
@@ -177,7 +177,7 @@ class Fleet:
                     on_end(number, outcome)
         return {number: paused[number] for number in sorted(paused)}
 
-    def _stacks(self, trials: Mapping[int, Trial]) -> list[dict[int, Trial]]:
+    def _stacks(self, trials: Mapping[int, TrialState]) -> list[dict[int, TrialState]]:
         if self._device.type != "cuda":
             return make_stacks(trials)
         # A GPU takes as many as half of its free memory holds: weights, what the optimiser remembers, and the batch.
@@ -186,7 +186,7 @@ class Fleet:
         numbers = (5 * t.recipe.weights(*shape) + 8 * t.recipe.batch_size * shape[1] for t in trials.values())
         return make_stacks(trials, max(1, free // (2 * self._dtype.itemsize * max(numbers, default=1))))
 
-    def _run(self, tasks: list[tuple[dict[int, Trial], int]]) -> Iterator[_Epoch | dict[int, Trial]]:
+    def _run(self, tasks: list[tuple[dict[int, TrialState], int]]) -> Iterator[_Epoch | dict[int, TrialState]]:
         if self._count == 1:
             with _as_in_a_worker(self._device):
                 yield from run_here(self._work, tasks)
@@ -195,7 +195,7 @@ class Fleet:
             self._workers = Workers(self._work, self._count)
         yield from self._workers.run(tasks)
 
-    def _work(self, task: tuple[dict[int, Trial], int]) -> Iterator[_Epoch | dict[int, Trial]]:
+    def _work(self, task: tuple[dict[int, TrialState], int]) -> Iterator[_Epoch | dict[int, TrialState]]:
         """Train a stack until a cut: its epochs, and then the trials that have more to do."""
         trials, cut = task
         stack = Stack(trials, self._train, self._val, self._num_classes, dtype=self._dtype, device=self._device)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 
-from dogbreed.sweeps.stack import Trial
+from dogbreed.sweeps.stack import TrialState
 
 #: Heads in a stack on a CPU, for batches up to 127 pictures and for larger ones: more gain nothing (measured for 512 to
 #: 2048 features). Half of it is nearly as quick.
 _SMALL_BATCH, _LARGE_BATCH = 8, 16
 
 
-def make_stacks(trials: Mapping[int, Trial], most: int | None = None) -> list[dict[int, Trial]]:
+def make_stacks(trials: Mapping[int, TrialState], most: int | None = None) -> list[dict[int, TrialState]]:
     """The trials, shared out into stacks, slowest first.
 
     How they are shared out depends on the trials alone, not on the machine, so that the results do not either.
@@ -21,7 +21,7 @@ def make_stacks(trials: Mapping[int, Trial], most: int | None = None) -> list[di
         trials: by number.
         most: heads in a stack; None for what suits a CPU.
     """
-    kin: defaultdict[Hashable, dict[int, Trial]] = defaultdict(dict)
+    kin: defaultdict[Hashable, dict[int, TrialState]] = defaultdict(dict)
     for number, trial in trials.items():
         kin[trial.epoch, trial.recipe.kinship()][number] = trial
     stacks = []
@@ -41,7 +41,7 @@ def _stack_size(batch_size: int, trials: int) -> int:
     return max(2, min(_SMALL_BATCH if batch_size < 128 else _LARGE_BATCH, trials // 8))
 
 
-def _work(stack: Mapping[int, Trial]) -> float:
+def _work(stack: Mapping[int, TrialState]) -> float:
     steps = max(trial.recipe.epochs - trial.epoch for trial in stack.values())
     batch_size = next(iter(stack.values())).recipe.batch_size
     return len(stack) * steps * (1 + 32 / batch_size)

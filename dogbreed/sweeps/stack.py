@@ -27,7 +27,7 @@ _BLOCK_BYTES = 16 * 2**20  # of features that are gathered at a time
 
 
 @dataclass
-class Trial:
+class TrialState:
     """A recipe and how far it has come.
 
     Attributes:
@@ -55,7 +55,7 @@ class Stack:
 
     def __init__(
         self,
-        trials: Mapping[int, Trial],
+        trials: Mapping[int, TrialState],
         train: FeatureViews,
         val: FeatureViews,
         num_classes: int,
@@ -83,7 +83,7 @@ class Stack:
         initialise(head, derive_seed(recipe.seed, "head"))
         return head
 
-    def _go_on(self, trials: Sequence[Trial]) -> None:
+    def _go_on(self, trials: Sequence[TrialState]) -> None:
         steps = len(self._batches)
         self._settings = [Settings(trial.recipe, steps * trial.recipe.epochs) for trial in trials]
         if self.epoch == 0:
@@ -105,11 +105,11 @@ class Stack:
             for place, number in enumerate(self.numbers)
         }
 
-    def pause(self) -> dict[int, Trial]:
+    def pause(self) -> dict[int, TrialState]:
         """Where each trial stands, to be stacked again later."""
         tensors = [*self._head.parameters, *self._optimizer.states]
         return {
-            number: Trial(recipe, self.epoch, [tensor[place].cpu().clone() for tensor in tensors])
+            number: TrialState(recipe, self.epoch, [tensor[place].cpu().clone() for tensor in tensors])
             for place, (number, recipe) in enumerate(zip(self.numbers, self._recipes, strict=True))
         }
 

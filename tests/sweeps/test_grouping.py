@@ -11,12 +11,12 @@ from torch.optim import SGD
 from dogbreed.models.heads import LinearHead
 from dogbreed.sweeps.grouping import make_stacks
 from dogbreed.sweeps.recipe import Recipe
-from dogbreed.sweeps.stack import Trial
+from dogbreed.sweeps.stack import TrialState
 
 
-def make_trial(batch_size: int = 32, epochs: int = 2, epoch: int = 0, **changes: Any) -> Trial:
+def make_trial(batch_size: int = 32, epochs: int = 2, epoch: int = 0, **changes: Any) -> TrialState:
     recipe = Recipe(LinearHead, partial(SGD, lr=0.1), None, batch_size, epochs, 0.0, seed=0, order_seed=0)
-    return Trial(recipe, epoch)
+    return TrialState(recipe, epoch)
 
 
 def test_stacks__hold_every_trial_once() -> None:

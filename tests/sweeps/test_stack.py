@@ -24,7 +24,7 @@ from dogbreed.models.schedules import cosine_with_warmup
 from dogbreed.seeding import derive_seed
 from dogbreed.sweeps.grouping import make_stacks
 from dogbreed.sweeps.recipe import Recipe
-from dogbreed.sweeps.stack import Stack, Trial
+from dogbreed.sweeps.stack import Stack, TrialState
 from tests.sweeps.alone import difference, train_alone
 
 CLASSES, FEATURES = 7, 12
@@ -45,7 +45,7 @@ def train_stacked(
     recipes: list[Recipe], train: FeatureViews, val: FeatureViews, dtype: torch.dtype = torch.float64
 ) -> tuple[dict[int, dict[str, Tensor]], dict[int, list[dict[str, float]]]]:
     """The heads and the curves of all trials, in the stacks that a fleet makes."""
-    trials = {number: Trial(recipe) for number, recipe in enumerate(recipes)}
+    trials = {number: TrialState(recipe) for number, recipe in enumerate(recipes)}
     heads, curves = {}, {number: [] for number in trials}  # type: ignore[var-annotated]
     for members in make_stacks(trials):
         stack = Stack(members, train, val, CLASSES, dtype=dtype)
@@ -207,7 +207,7 @@ def test_stack__goes_on_where_it_was_paused() -> None:
     for optimizer in optimizers:
         cosine = partial(cosine_with_warmup, warmup=0.2)
         mlp = partial(MLPHead, hidden=8, dropout=0.3)
-        trials = {seed: Trial(Recipe(mlp, optimizer, cosine, 16, 4, 0.0, seed, 0)) for seed in range(3)}
+        trials = {seed: TrialState(Recipe(mlp, optimizer, cosine, 16, 4, 0.0, seed, 0)) for seed in range(3)}
         whole = Stack(trials, train, val, CLASSES)
         for _ in range(4):
             whole.run_epoch()
