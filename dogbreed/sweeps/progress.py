@@ -33,6 +33,7 @@ class Progress:
         for record in journal.last.values():
             self._note(record)
         self._started = self._spoken = time.monotonic()
+        self._computing = False
         self._bar = (
             tqdm(total=total, initial=done, desc="trials", unit="trial", dynamic_ncols=True)
             if sys.stdout.isatty()
@@ -41,6 +42,10 @@ class Progress:
 
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         """An epoch of a trial is done: the bar lives, also where a trial takes long."""
+        if not self._computing:
+            self._started, self._computing = time.monotonic(), True  # before, the features were computed, once for all
+            if self._bar is not None:
+                self._bar.unpause()
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self._best_text()}, trial {number} epoch {int(row['epoch'])}")
 
