@@ -86,6 +86,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def measure(overrides: Sequence[str], seeds: int, *, baseline: bool = True, multirun: bool = False) -> dict[str, Any]:
     """One run, or one sweep, a seed: val/* and test/* of its best epoch, the mean of test/acc, and its interval."""
+    if baseline and any(text.startswith("features.precision=") for text in overrides):
+        raise SystemExit("logistic regression stands beside fp32 features only: add --no-baseline")
     with tempfile.TemporaryDirectory() as scratch:
         folders = [run_seed(overrides, seed, Path(scratch) / str(seed), multirun=multirun) for seed in range(seeds)]
         runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]

@@ -27,7 +27,7 @@ from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import Split
 from dogbreed.data.images import decode_image, picture_digest
 from dogbreed.data.loading import available_cores
-from dogbreed.features.engines import CPU_BATCH, Engine, make_engine
+from dogbreed.features.engines import CPU_BATCH, GPU_BATCH, Engine, make_engine
 from dogbreed.features.extract import extract
 from dogbreed.models.backbones import Backbone, make_backbone
 
@@ -78,13 +78,18 @@ def run_pass(backbone: Backbone, engine: Engine, pictures: list[Path], repeats: 
     digests = [picture_digest(path.read_bytes()) for path in pictures] * repeats
     tasks = np.stack([np.zeros(len(paths)), np.arange(len(paths)), np.zeros(len(paths))], axis=1).astype(np.int64)
     batches, done = extract([data], [digests], tasks, engine), 0
-    for _ in range(available_cores()):
+    size = _batch_size(engine.device)
+    for _ in range(min(available_cores(), len(tasks) // size // 2)):
         next(batches)
     watch = Stopwatch()
     for batch in batches:
         done += len(batch.done)
     wall, cpu = watch.read()
     return wall / done, cpu / done
+
+
+def _batch_size(device: str) -> int:
+    return CPU_BATCH if device == "cpu" else GPU_BATCH
 
 
 def run_old(steps: Iterator[int], number: int) -> tuple[float, float]:
@@ -138,15 +143,17 @@ def measure_bare_gpu(backbone: Backbone, batch_size: int, rounds: int) -> float:
     return median(speeds)
 
 
-def _memory_of_pass(architecture: str, size: int, paths: list[Path], name: str, device: str) -> None:
+def _memory_of_pass(architecture: str, size: int, paths: list[Path], name: str, device: str, repeats: int) -> None:
     backbone = make_untrained(architecture, size, paths)
-    run_pass(backbone, make_engines(backbone, paths, [name], device)[name], paths)
+    run_pass(backbone, make_engines(backbone, paths, [name], device)[name], paths, repeats)
 
 
 def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All figures of one architecture."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pictures = draw_pictures(folder, max(options.pictures, (available_cores() + 1) * CPU_BATCH))
+    pictures = draw_pictures(
+        folder, max(options.pictures, 2 * _batch_size(device), (available_cores() + 1) * CPU_BATCH)
+    )
     backbone = make_untrained(architecture, options.size, pictures)
     names = ["torch"] if device == "cuda" else options.engines
     engines = make_engines(backbone, pictures, names, device)
@@ -178,7 +185,7 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
             "ratio_cpu": median(ratios[1]),
         }
         if name != OLD and options.memory:
-            peak = peak_memory(_memory_of_pass, architecture, options.size, pictures, name, device)
+            peak = peak_memory(_memory_of_pass, architecture, options.size, pictures, name, device, options.repeats)
             result["pass"][name]["peak_pss_gib"] = None if peak is None else peak / 2**30
     if device == "cpu":
         result["forward"] = measure_forwards(backbone, engines, pictures, options.rounds)

@@ -2,8 +2,8 @@
 
 Plain Lightning over TensorDataset and DataLoader, a loop over a DataLoader, a loop over indices, and the fleet; each
 measures on val after every epoch, and none is charged for its first epoch, which pays for what is set up. All of
-them have one core, and then all cores: the loops as torch's threads, the fleet as processes of K heads each. With
---trials it times a whole sweep by the fleet, on all cores.
+them have one core, and then all cores: the loops as torch's threads, the fleet as processes, which take stacks of K
+heads in turn. With --trials it times a whole sweep by the fleet, on all cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from benchmarks.measuring import Sampled, Stopwatch, describe_machine, finish, m
 from dogbreed.features.views import FeatureViews
 from dogbreed.models.heads import LinearHead
 from dogbreed.sweeps.fleet import Fleet
+from dogbreed.sweeps.grouping import make_stacks
 from dogbreed.sweeps.recipe import Recipe
+from dogbreed.sweeps.stack import TrialState
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]  # train features (N, D) and targets (N,), val features and targets
 Times = tuple[float, float]  # seconds of wall time and of processor time, of a head and epoch
@@ -140,19 +142,25 @@ def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], va
 
 
 def by_fleet(data: Data, classes: int, batch_size: int, epochs: int, heads: int, workers: int) -> Times:
-    """A head and epoch of `heads` heads side by side in each of `workers` processes."""
+    """A head and epoch of a fleet of `heads` heads in `workers` processes."""
     train, val = _views(data)
-    chance = random.Random(0)
-    rates = [10 ** chance.uniform(-3, -1) for _ in range(heads * workers)]
-
-    def recipes(epochs: int) -> dict[int, Recipe]:
-        return {i: make_recipe(rate, batch_size, epochs) for i, rate in enumerate(rates)}
-
     with Fleet(train, val, classes, workers=workers) as fleet:
-        fleet.train(recipes(1))
+        fleet.train(draw_recipes(heads, batch_size, 1))
         watch = Stopwatch()
-        fleet.train(recipes(epochs))
-        return _each(watch, epochs * len(rates))
+        fleet.train(draw_recipes(heads, batch_size, epochs))
+        return _each(watch, epochs * heads)
+
+
+def draw_recipes(heads: int, batch_size: int, epochs: int) -> dict[int, Recipe]:
+    """Linear heads by SGD, rates log-uniform from 0.001 to 0.1."""
+    chance = random.Random(0)
+    return {i: make_recipe(10 ** chance.uniform(-3, -1), batch_size, epochs) for i in range(heads)}
+
+
+def stack_size(heads: int, batch_size: int) -> int:
+    """K: how many of a fleet of `heads` heads are side by side in one process."""
+    states = {i: TrialState(recipe) for i, recipe in draw_recipes(heads, batch_size, 1).items()}
+    return max(map(len, make_stacks(states)))
 
 
 def _each(watch: Stopwatch, count: int) -> Times:
@@ -186,7 +194,8 @@ def measure_epochs(data: Data, classes: int, options: argparse.Namespace, batch_
         INDEX: partial(by_index, data, classes, batch_size, options.epochs),
     }
     for heads in options.heads:
-        ways[f"fleet, K={heads}"] = partial(by_fleet, data, classes, batch_size, options.epochs, heads, cores)
+        name = f"fleet of {heads}, K={stack_size(heads, batch_size)}"
+        ways[name] = partial(by_fleet, data, classes, batch_size, options.epochs, heads, cores)
     times: dict[str, list[Times]] = {name: [] for name in ways}
     before = torch.get_num_threads()
     torch.set_num_threads(cores)
@@ -242,7 +251,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     add("--classes", type=int, default=133, metavar="C", help="default: 133")
     add("--widths", type=int, nargs="+", default=[512, 2048], metavar="D", help="of the features (default: 512 2048)")
     add("--batch-sizes", type=int, nargs="+", default=[32, 256], metavar="B", help="default: 32 256")
-    add("--heads", type=int, nargs="+", default=[1, 8, 32], metavar="K", help="side by side (default: 1 8 32)")
+    add("--heads", type=int, nargs="+", default=[1, 8, 64], metavar="N", help="of a fleet (default: 1 8 64)")
     add("--epochs", type=int, default=2, metavar="E", help="default: 2")
     add("--rounds", type=int, default=3, metavar="N", help="default: 3")
     add("--trials", type=int, metavar="T", help="time a sweep of so many trials instead, of --epochs each")

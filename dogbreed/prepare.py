@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -17,10 +18,11 @@ from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import SPLITS, Split, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError
-from dogbreed.features.cache import FeatureCache, Loaded
+from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
 from dogbreed.features.datamodule import FeatureDataModule
 from dogbreed.features.engines import Engine, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
+from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_int8
 from dogbreed.models.backbones import Backbone
 
@@ -132,7 +134,9 @@ def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule)
         settings.engine,
         precision=settings.precision,
         device="cuda" if on_gpu else "cpu",
-        examples=_clean_views(pictures) if settings.precision == "int8" else None,
+        examples=calibration_pictures(pictures, FeatureCache(settings.root).root / LEDGER)
+        if settings.precision == "int8"
+        else None,
     )
 
 
@@ -145,9 +149,17 @@ def _check_int8(load: Callable[..., Loaded], int8: Engine, fp32: Engine, picture
     say(f"a linear probe gets {found.int8:.2%} of val right with int8, {found.fp32:.2%} with fp32")
 
 
-def _clean_views(pictures: BreedDataModule) -> Iterator[Tensor]:
-    """Pictures of train to calibrate int8 on, uint8 (1, 3, S, S) each; the same ones each time."""
-    dataset = PictureDataset(_spread(pictures.split("train"), CALIBRATION_PICTURES), pictures.spec)
+def calibration_pictures(pictures: BreedDataModule, ledger: Path) -> Iterator[Tensor]:
+    """Pictures of train to calibrate int8 on, uint8 (1, 3, S, S) each.
+
+    By their content, at random so to say, and the same ones each time: another picture in train seldom changes the
+    choice, on which all int8 features depend.
+    """
+    split = pictures.split("train")
+    found = digests(split.paths, ledger)
+    chosen = sorted((digest, index) for index, digest in enumerate(found) if digest)[:CALIBRATION_PICTURES]
+    paths, targets = [split.paths[index] for _, index in chosen], [split.targets[index] for _, index in chosen]
+    dataset = PictureDataset(Split("train", paths, targets), pictures.spec)
     return (sample.image[None] for sample in map(dataset.__getitem__, range(len(dataset))) if sample.image is not None)
 
 

@@ -205,7 +205,7 @@ def test_predict__on_a_huge_picture(command: Command, trained_run: Path, huge_pi
         ("label_smoothing=1", "label_smoothing=1"),
         ("class_weights=rare", "balanced or null"),
         ("backbone.image_size=abc", "backbone cannot be made"),
-        ("backbone.crop_pct=1.5", "a crop of 1.5\n  allowed: more than 0, at most 1"),
+        ("backbone.crop_pct=1.5", "a crop of 1.5\n  allowed: 0.1 to 1"),
         ("backbone.name=resnet81", "backbone.name='resnet81', which does not exist (did you mean resnet18"),
         ("backbone.name=hf-hub:evil/model", "which does not exist"),
         ("backbone.name=???", "backbone.name is not set"),

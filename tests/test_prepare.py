@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import dogbreed.train
+from dogbreed import prepare
+from dogbreed.data.datamodule import BreedDataModule
+from dogbreed.models.backbones import Backbone
+from dogbreed.prepare import calibration_pictures
 from dogbreed.serving.artifact import load_artifact
 from dogbreed.serving.predictor import Predictor
 
@@ -162,3 +168,21 @@ def test_train__a_cache_that_cannot_be_written_is_one_clear_error(
     assert ended.code == 1
     assert "cannot be written" in ended.err
     assert str(tmp_path / "features") in ended.err
+
+
+def test_calibration__hardly_changes_with_another_picture(
+    shared_folder: Path, tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CALIBRATION_PICTURES", 8)
+    root = Path(shutil.copytree(shared_folder, tmp_path / "photos"))
+
+    def choose() -> set[bytes]:
+        pictures = BreedDataModule(root, backbone.transform, batch_size=4)
+        chosen = calibration_pictures(pictures, tmp_path / "pictures.sqlite")
+        return {picture.numpy().tobytes() for picture in chosen}
+
+    before = choose()
+    assert len(before) == 8
+    first = sorted((root / "train").rglob("*.jpg"))[0]
+    Image.open(first).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(first.with_name("00_another.jpg"))
+    assert len(choose() & before) >= 7

@@ -186,6 +186,16 @@ def test_sweep__goes_on_past_a_trial_that_fails(sweep: Sweep, out: Path) -> None
     assert re.search(r"failed, trial \d: optimizer cannot be made: Invalid learning rate: -1", ended.out)
 
 
+def test_fleet__goes_on_past_a_schedule_that_fails(sweep: Sweep, out: Path, shared_folder: Path) -> None:
+    steps = 3 * -(-len(list((shared_folder / "train").rglob("*.jpg"))) // 8)
+    ended = sweep(
+        "scheduler=onecycle", f"scheduler.pct_start=0.3,{1 / steps}", "data.batch_size=8", "hydra.sweeper.winner=false"
+    )
+    assert ended.code == 0, ended.err
+    assert sorted(trial["state"] for trial in trials(out)) == ["failed", "finished"]
+    assert f"a schedule that fails over {steps} steps: ZeroDivisionError" in ended.out
+
+
 @pytest.mark.parametrize("engine", ["fleet", "optuna", "basic"])
 @pytest.mark.parametrize(
     ("overrides", "said"),
@@ -245,7 +255,8 @@ def test_a_space_of_choices__serves_every_engine(engine: str, sweep: Sweep, out:
 # --- in processes of their own
 
 
-def run(arguments: list[str], stop_after: float | None = None, by: signal.Signals = signal.SIGKILL) -> tuple[int, str]:
+def run(arguments: list[str], stop_after: float | None = None, by: int = signal.SIGKILL) -> tuple[int, str, float]:
+    """Its code, what it said, and the seconds that it lived once it held its journal."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dogbreed.train", "-m", *arguments],
         stdout=subprocess.PIPE,
@@ -254,13 +265,16 @@ def run(arguments: list[str], stop_after: float | None = None, by: signal.Signal
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+    said = ""
+    assert process.stdout is not None
+    while "it goes on with" not in said:
+        said += process.stdout.readline() or pytest.fail(said)
+    began = time.monotonic()
     if stop_after is not None:
-        journal = Path(next(a for a in arguments if a.startswith("hydra.sweep.dir=")).split("=")[1]) / "trials.jsonl"
-        wait_for(lambda: journal.exists() or process.poll() is not None)
         time.sleep(stop_after)
         process.send_signal(by)
     output, _ = process.communicate(timeout=300)
-    return process.returncode, output
+    return process.returncode, said + output, time.monotonic() - began
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -278,18 +292,16 @@ def kill_space(shared: list[str], directory: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_sigkill__at_any_moment_then_resumed_ends_the_same(shared: list[str], tmp_path: Path) -> None:
-    began = time.monotonic()
-    code, output = run(kill_space(shared, tmp_path / "whole"))
+    code, output, took = run(kill_space(shared, tmp_path / "whole"))
     assert code == 0, output
-    took = time.monotonic() - began
     whole = without_seconds(tmp_path / "whole")
     rng = np.random.default_rng(0)
     left = int(os.environ.get("DOGBREED_KILLS", "6"))
     while left:
         directory, kept, code = tmp_path / f"killed{left}", 0, -signal.SIGKILL
         while code:
-            stop_after = rng.uniform(0, took / 6) if left else None
-            code, output = run([*kill_space(shared, directory), "resume=true"], stop_after=stop_after)
+            stop_after = rng.uniform(0, took) if left else None
+            code, output, _ = run([*kill_space(shared, directory), "resume=true"], stop_after=stop_after)
             assert code in (0, -signal.SIGKILL), output
             left -= code != 0
             lines = (directory / "trials.jsonl").read_text().count("\n")
@@ -303,7 +315,7 @@ def test_sigkill__at_any_moment_then_resumed_ends_the_same(shared: list[str], tm
 @pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_signal__says_how_to_go_on(by: signal.Signals, shared: list[str], tmp_path: Path) -> None:
-    code, output = run(kill_space(shared, tmp_path / "sweep"), stop_after=0.5, by=by)
+    code, output, _ = run(kill_space(shared, tmp_path / "sweep"), stop_after=0.5, by=by)
     assert code == 128 + by, output
     assert "Traceback" not in output
     offered = output.split("every trial that finished is kept. Go on with:\n")[1].splitlines()[0]

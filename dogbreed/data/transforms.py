@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -50,10 +51,10 @@ class TransformSpec:
         return TransformSpec(**{**asdict(self), "size": size, "resize": round(size * self.resize / self.size)})
 
     def with_crop(self, share: float) -> TransformSpec:
-        """The same preprocessing with a centre crop of another share, in (0, 1], of the resized picture's side."""
-        if not 0 < share <= 1:
-            raise ConfigError(f"a crop of {share}", "more than 0, at most 1 (no crop)", "set backbone.crop_pct")
-        return TransformSpec(**{**asdict(self), "resize": round(self.size / share)})
+        """The same preprocessing with a centre crop of another share, 0.1 to 1, of the resized picture's side."""
+        if not 0.1 <= share <= 1:
+            raise ConfigError(f"a crop of {share}", "0.1 to 1 (no crop)", "set backbone.crop_pct")
+        return TransformSpec(**{**asdict(self), "resize": math.floor(self.size / share)})  # floor: as timm does
 
     def clean_view(self, image: Tensor) -> Tensor:
         """The picture as the weights want it: uint8 (3, H, W) -> uint8 (3, size, size), without chance."""

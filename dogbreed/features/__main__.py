@@ -34,6 +34,9 @@ def _list(options: argparse.Namespace) -> int:
     table = Table("key", "backbone", "pixels", "engine", "as", "rows", "size", "pictures/s", "read", box=None)
     for one in kept:
         recipe = one.recipe
+        if recipe is None:
+            table.add_row(one.key, "about.json is damaged", "", "", "", "", _megabytes(one.size), "", _when(one))
+            continue
         name, side = recipe["backbone"]["name"], str(recipe["transform"]["size"])
         engine = f"{recipe['engine']['engine']} {recipe['engine'].get('precision', '')}"
         speed = f"{one.pictures_per_s:,.0f}" if one.pictures_per_s else ""
@@ -47,8 +50,12 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    damaged_chunks = 0
+    damaged_chunks = damaged_kinds = 0
     for one in tqdm(choose(list_kept(options.root), options.keys), "checking features", disable=None, unit="kind"):
+        if one.store is None:
+            damaged_kinds += 1
+            print(f"{one.key}: about.json is damaged; the next run that needs these features writes it anew")
+            continue
         chunks, damaged = one.store.verify()
         damaged_chunks += damaged
         if damaged:
@@ -57,7 +64,7 @@ def _verify(options: argparse.Namespace) -> int:
     for path in changed:
         print(f"{path}: changed, though its size and time say otherwise; its features will be computed anew")
     print(f"verified: {damaged_chunks} damaged chunks; {len(changed)} of {pictures:,} pictures changed unnoticed")
-    return 1 if damaged_chunks or changed else 0
+    return 1 if damaged_chunks or damaged_kinds or changed else 0
 
 
 def _prune(options: argparse.Namespace) -> int:
@@ -66,7 +73,8 @@ def _prune(options: argparse.Namespace) -> int:
     for one in choose(list_kept(options.root), options.keys):
         if options.unused_days is None or one.unused_days >= options.unused_days:
             remove(one)
-            print(f"removed {one.key}: {one.recipe['backbone']['name']}, {one.rows:,} rows, {_megabytes(one.size)}")
+            name = one.recipe["backbone"]["name"] if one.recipe else "damaged"
+            print(f"removed {one.key}: {name}, {one.rows:,} rows, {_megabytes(one.size)}")
     return 0
 
 

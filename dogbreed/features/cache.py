@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class FeatureCache:
         if len(_missing(store, keys)):
             with store.writer(on_wait=_say_waiting):
                 _check_room(store, len(_missing(store, keys)))  # another process may have computed them meanwhile
-                write_json(store.folder / ABOUT, recipe)
+                _describe(store, recipe)
                 # Of equal pictures one is read; where it cannot be, each of the others speaks for itself.
                 for copies in (False, True):
                     failed = {picture.path for picture in loaded.unreadable}
@@ -124,6 +125,8 @@ class FeatureCache:
                     finally:
                         forget([picture.path for picture in loaded.unreadable], self.root / LEDGER)
                     store.refresh()
+        else:
+            _describe(store, recipe)
         _mark_used(store, loaded)
         for (name, pictures), wanted in zip(datasets.items(), keys, strict=True):
             rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
@@ -195,7 +198,7 @@ def _keep(
     finally:
         progress.close()
         flush()
-        loaded.seconds = time.monotonic() - started
+        loaded.seconds += time.monotonic() - started
 
 
 def _checked(features: Tensor, store: FeatureStore) -> NDArray[np.floating]:
@@ -221,9 +224,20 @@ def _check_room(store: FeatureStore, rows: int) -> None:
         )
 
 
+def _describe(store: FeatureStore, recipe: dict[str, Any]) -> None:
+    """Write what the features depend on, for people and for the inventory, where it does not stand there already."""
+    text = json.dumps(recipe)
+    with suppress(OSError, ValueError):
+        if json.loads((store.folder / ABOUT).read_text()) == json.loads(text):
+            return
+    with suppress(OutputError):  # a cache that may only be read
+        write_json(store.folder / ABOUT, recipe)
+
+
 def _mark_used(store: FeatureStore, loaded: Loaded) -> None:
     """Note when the store was read last, and how fast it was computed."""
-    if loaded.computed:
+    # A few rows tell how long a process takes to start, and nothing of the backbone's speed.
+    if loaded.computed >= CHUNK_ROWS or (loaded.computed and speed_of(store.folder) is None):
         write_json(store.folder / SPEED, {"pictures_per_s": loaded.computed / loaded.seconds})
     with suppress(OSError):  # a cache that may only be read, or has nothing yet
         os.utime(store.folder / ABOUT)

@@ -18,6 +18,7 @@ ENGINES = ("torch", "openvino")
 PRECISIONS = ("fp32", "mixed", "int8")
 
 CPU_BATCH = 16  # pictures: few enough for the cache between layers, enough for the matrix products (measured)
+GPU_BATCH = 128
 
 Forward = Callable[[Tensor], Tensor]
 

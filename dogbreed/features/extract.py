@@ -18,7 +18,7 @@ from dogbreed.data.dataset import PictureDataset, Unreadable
 from dogbreed.data.images import decode_image, picture_digest
 from dogbreed.data.loading import available_cores
 from dogbreed.errors import ImageError
-from dogbreed.features.engines import CPU_BATCH, Engine, Forward
+from dogbreed.features.engines import CPU_BATCH, GPU_BATCH, Engine, Forward
 
 Tasks = NDArray[np.int64]  # (M, 3): data set, picture, view
 
@@ -62,7 +62,7 @@ def extract(
     """
     on_cpu = engine.device == "cpu"
     if batch_size is None:
-        batch_size = CPU_BATCH if on_cpu else 128
+        batch_size = CPU_BATCH if on_cpu else GPU_BATCH
     if workers is None:
         workers = available_cores() if len(tasks) > 2 * batch_size else 0
     loader: DataLoader[Extracted] = DataLoader(

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,21 +25,23 @@ class Kept:
 
     Attributes:
         key: the name of its folder.
-        recipe: all that its features depend on, beside the pictures.
+        recipe: all that its features depend on, beside the pictures; None where it cannot be read.
         rows: views of pictures.
         size: on the disk, in bytes.
         unused_days: since it was last read.
         pictures_per_s: of its latest pass, if there was a whole one.
-        store: its rows.
+        folder: of them all.
+        store: its rows; None without the recipe.
     """
 
     key: str
-    recipe: dict[str, Any]
+    recipe: dict[str, Any] | None
     rows: int
     size: int
     unused_days: float
     pictures_per_s: float | None
-    store: FeatureStore
+    folder: Path
+    store: FeatureStore | None
 
 
 def list_kept(root: str | Path) -> list[Kept]:
@@ -68,8 +71,8 @@ def remove(kept: Kept) -> None:
     Raises:
         OutputError: it cannot be deleted.
     """
-    with kept.store.writer(on_wait=lambda: None), writing(kept.store.folder):
-        shutil.rmtree(kept.store.folder)
+    with writing(kept.folder), kept.store.writer(on_wait=lambda: None) if kept.store else nullcontext():
+        shutil.rmtree(kept.folder)
 
 
 def check_pictures(root: str | Path) -> tuple[int, list[str]]:
@@ -89,12 +92,20 @@ def check_pictures(root: str | Path) -> tuple[int, list[str]]:
 
 
 def _read_all(root: Path) -> Iterator[Kept]:
-    for about in sorted(root.glob(f"*/{ABOUT}")):
+    for folder in sorted({file.parent for name in (ABOUT, "index.jsonl", "lock") for file in root.glob(f"*/{name}")}):
         try:
-            recipe = json.loads(about.read_text())
-            store = FeatureStore(about.parent, recipe["num_features"], recipe["dtype"])
-        except (OSError, ValueError, KeyError, TypeError):  # damaged, or removed while we look
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            read = max(file.stat().st_mtime for file in (folder, *folder.glob(ABOUT)))
+        except OSError:  # removed while we look
             continue
-        size = sum(file.stat().st_size for file in about.parent.iterdir())
-        days = (time.time() - about.stat().st_mtime) / 86_400
-        yield Kept(about.parent.name, recipe, len(store), size, days, speed_of(about.parent), store)
+        recipe, store = _read_recipe(folder)
+        rows, days = 0 if store is None else len(store), (time.time() - read) / 86_400
+        yield Kept(folder.name, recipe, rows, size, days, speed_of(folder), folder, store)
+
+
+def _read_recipe(folder: Path) -> tuple[dict[str, Any], FeatureStore] | tuple[None, None]:
+    try:
+        recipe = json.loads((folder / ABOUT).read_text())
+        return recipe, FeatureStore(folder, recipe["num_features"], recipe["dtype"])
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, or its first pass was killed before it was written
+        return None, None

@@ -89,7 +89,7 @@ def make_backbone(
             also where the weights come from a file or there are none; None for the library's default.
         weights: "pretrained" (downloaded), "none" (untrained, each time the same), or a file.
         image_size: side in pixels of what the network reads; None for what the weights were trained on.
-        crop_pct: share of the resized picture's shorter side that the centre crop keeps, in (0, 1], timm's name
+        crop_pct: share of the resized picture's shorter side that the centre crop keeps, 0.1 to 1, timm's name
             for it; 1 reads the picture up to its edges; None for what the weights were tested with.
 
     Raises:

@@ -166,13 +166,18 @@ class FleetEngine:
         keep: Callable[[Record], None],
         progress: Progress,
     ) -> None:
-        lacking = [members[number][0] for number in sorted(missing & members.keys())]
+        lacking = {number: members[number][0] for number in sorted(missing & members.keys())}
+
+        def keep_once(record: Record) -> None:
+            del lacking[record.number]
+            keep(record)
+
         try:
             if lacking:
-                self._train(key, members, missing, keep, progress)
+                self._train(key, members, missing, keep_once, progress)
         except (ConfigError, DataError, WeightsError) as error:  # of this group alone; the others go on
-            for trial in lacking:
-                keep(Record(trial.number, trial.params, "failed", error=_reason(error)))
+            for trial in list(lacking.values()):
+                keep_once(Record(trial.number, trial.params, "failed", error=_reason(error)))
 
     def _run_alone(
         self,
@@ -209,7 +214,14 @@ class FleetEngine:
             views = prepared.features.views
             classes = prepared.pictures.num_classes
             self._fleet, self._key = Fleet(views["train"], views["val"], classes, **fleet_settings(config)), key
-        about = _about(prepared)
+        about, recipes = _about(prepared), {}
+        for number, (trial, recipe, _) in members.items():
+            try:
+                recipe.check_schedule(-(-len(prepared.features.views["train"]) // recipe.batch_size) * recipe.epochs)
+                recipes[number] = recipe
+            except ConfigError as error:  # of this trial alone
+                if number in missing:
+                    keep(Record(number, trial.params, "failed", error=_reason(error)))
 
         def end(number: int, outcome: Outcome) -> None:
             if number not in missing:
@@ -227,7 +239,7 @@ class FleetEngine:
             )
 
         self._fleet.train(
-            {number: recipe for number, (_, recipe, _) in members.items()},
+            recipes,
             monitor=self._monitor,
             halving=self._halving,
             wanted=missing,

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Mapping
 from dogbreed.sweeps.stack import TrialState
 
 #: Heads in a stack on a CPU, for batches up to 127 pictures and for larger ones: more gain nothing (measured for 512 to
-#: 2048 features). Half of it is nearly as quick.
-_SMALL_BATCH, _LARGE_BATCH = 8, 16
+#: 2048 features). Half of the smaller is nearly as quick, a quarter is not.
+_SMALL_BATCH, _LARGE_BATCH, _LEAST = 8, 16, 4
 
 
 def make_stacks(trials: Mapping[int, TrialState], most: int | None = None) -> list[dict[int, TrialState]]:
@@ -38,7 +38,7 @@ def make_stacks(trials: Mapping[int, TrialState], most: int | None = None) -> li
 
 def _stack_size(batch_size: int, trials: int) -> int:
     """How many heads are quickest together; fewer where the cores would lack stacks."""
-    return max(2, min(_SMALL_BATCH if batch_size < 128 else _LARGE_BATCH, trials // 8))
+    return max(_LEAST, min(_SMALL_BATCH if batch_size < 128 else _LARGE_BATCH, trials // 8))
 
 
 def _work(stack: Mapping[int, TrialState]) -> float:

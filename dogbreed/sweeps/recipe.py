@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from dogbreed.errors import ConfigError
 from dogbreed.models.heads import Head, LinearHead, MLPHead
 
 #: Settings of an optimiser that change its rule, and that stacks do not know.
@@ -63,6 +64,23 @@ class Recipe:
             if isinstance(self.make_scheduler(optimizer, total_steps=total), ReduceLROnPlateau):
                 return "scheduler ReduceLROnPlateau"
         return None
+
+    def check_schedule(self, steps: int) -> None:
+        """Make its schedule over the steps that it will have.
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
+        if self.make_scheduler is None:
+            return
+        try:
+            self.make_scheduler(self.try_optimizer(), total_steps=steps)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"a schedule that fails over {steps} steps: {type(error).__name__}: {error}",
+                "one that can be made for them",
+                "set scheduler, or train for longer",
+            ) from error
 
     def kinship(self) -> Hashable:
         """What two trials must have in common to be trained in one stack."""

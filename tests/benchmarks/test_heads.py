@@ -16,13 +16,13 @@ SMALL = ["--pictures", "64", "--val", "16", "--classes", "5", "--widths", "8", "
 
 def test_heads__times_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
-    main([*SMALL, "--heads", "1", "4", "--rounds", "1", "--json", str(file)])
+    main([*SMALL, "--heads", "1", "64", "--rounds", "1", "--json", str(file)])
     rows = json.loads(file.read_text())["epochs"]
-    ways = ["Lightning", "DataLoader loop", "index loop", "fleet, K=1", "fleet, K=4"]
+    ways = ["Lightning", "DataLoader loop", "index loop", "fleet of 1, K=1", "fleet of 64, K=8"]
     cores = sorted({1, available_cores()})
     assert [(row["cores"], row["way"]) for row in rows] == [(count, way) for count in cores for way in ways]
     assert all(row["wall_ms"] > 0 and row["cpu_ms"] > 0 for row in rows)
-    assert "fleet, K=4" in capsys.readouterr().out
+    assert "fleet of 64, K=8" in capsys.readouterr().out
 
 
 def test_heads__times_a_sweep_of_features_from_a_file(tmp_path: Path) -> None:

@@ -531,3 +531,13 @@ def test_decode_image__opens_no_format_that_starts_a_program() -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     with pytest.raises(ImageError, match="no picture in a known format"):
         decode_image(eps)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_decode__of_a_plain_jpeg_is_pillows(subsampling: int, progressive: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", subsampling=subsampling, progressive=progressive, quality=80)
+    expected = np.array(Image.open(file))
+    assert torch.equal(decode_image(file.getvalue()), torch.from_numpy(expected).permute(2, 0, 1))

@@ -192,7 +192,7 @@ def test_with_crop__of_one_reads_a_square_up_to_its_edges():
     assert SPEC.with_crop(0.8).clean_view(framed)[:, 0].max() < 200
 
 
-@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan")])
+@pytest.mark.parametrize("share", [0, 0.09, -0.5, 1.01, float("nan")])
 def test_with_crop__out_of_range(share):
     with pytest.raises(ConfigError, match=f"a crop of {share}") as caught:
         SPEC.with_crop(share)

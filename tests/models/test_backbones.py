@@ -257,6 +257,13 @@ def test_make_backbone__crops_the_share_that_is_asked_for_at_the_size_that_is_as
     assert (whole.size, whole.resize) == (112, 112)
 
 
+def test_make_backbone__is_unchanged_by_the_crop_that_the_weights_have() -> None:
+    own = make_backbone("timm", "resnet18", tag="a1_in1k", weights="none")
+    named = make_backbone("timm", "resnet18", tag="a1_in1k", weights="none", crop_pct=0.95)
+
+    assert named.transform == own.transform
+
+
 @pytest.mark.parametrize("size", [0, -1, 5000])
 def test_make_backbone__refuses_an_image_size_out_of_range(size: int) -> None:
     with pytest.raises(ConfigError, match=f"an image size of {size}"):

@@ -21,5 +21,5 @@ def test_progress__does_not_count_the_feature_pass_into_the_time_left(
         now = 107.0
         shown.epoch(0, {"epoch": 1})
         now = 110.0
-        shown.add(Record(0, {}, "done", value=0.5))
+        shown.add(Record(0, {}, "finished", value=0.5))
     assert capsys.readouterr().out == "trials=1/5 best val/acc=0.5000 (trial 0), 0:40 left\n"
