@@ -27,7 +27,9 @@ def test_stacks__hold_every_trial_once() -> None:
         assert len({trial.recipe.kinship() for trial in stack.values()}) == 1
 
 
-@pytest.mark.parametrize(("count", "batch_size", "sizes"), [(4, 32, [2, 2]), (64, 32, [8] * 8), (256, 256, [16] * 16)])
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"), [(4, 32, [4]), (8, 32, [4, 4]), (64, 32, [8] * 8), (256, 256, [16] * 16)]
+)
 def test_stacks__are_large_where_there_are_enough_trials(count: int, batch_size: int, sizes: list[int]) -> None:
     assert [len(stack) for stack in make_stacks({n: make_trial(batch_size) for n in range(count)})] == sizes
 
