@@ -33,7 +33,7 @@ $(BIN)/python:
 
 # The stamps make a second run quick: nothing is installed again until the set-up itself changes.
 $(VENV)/.core: $(SETUP) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sweeps]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

@@ -362,10 +362,12 @@ runpy.run_module("dogbreed.train", run_name="__main__")
 """
     plain = [*shared, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
     assert subprocess.run([sys.executable, "-c", code, *plain]).returncode == 0
-    tpe = ["-m", *shared, "hydra/sweeper=optuna", "optimizer.lr=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    ended = subprocess.run([sys.executable, "-c", code, *tpe], capture_output=True, text=True)
+    several = ["-m", *shared, "optimizer.lr=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *several, "hydra/sweeper=fleet"], capture_output=True, text=True
+    )
     assert ended.returncode == 1
-    assert "error: sampler=tpe, but Optuna is not installed" in ended.stderr
+    assert "error: a sweep, but optuna is not installed" in ended.stderr
     assert "dogbreed[sweeps]" in ended.stderr
 
 

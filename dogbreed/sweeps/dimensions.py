@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,10 +22,6 @@ class Choice:
     def size(self) -> int:
         """How many values there are."""
         return len(self.values)
-
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        return self.values[int(share * self.size)]
 
     def __str__(self) -> str:
         # Hydra's choice() takes no null, its plain form does.
@@ -52,10 +47,6 @@ class Range:
         """How many values there are."""
         return len(self.values)
 
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        return self.values[int(share * self.size)]
-
     def __str__(self) -> str:
         return f"range({self.start},{self.stop},{self.step})"
 
@@ -69,11 +60,6 @@ class Interval:
         high: the largest; a whole number may reach it.
         log: spread evenly over the orders of magnitude.
         whole: whole numbers only.
-
-    >>> Interval(0.001, 0.1, log=True).at(0.5)
-    0.01
-    >>> [Interval(1, 3, whole=True).at(share) for share in (0, 0.4, 0.99)]
-    [1, 2, 3]
     """
 
     low: float
@@ -90,13 +76,6 @@ class Interval:
     def values(self) -> tuple[Value, ...] | None:
         """The whole numbers; None where they cannot be counted."""
         return tuple(range(int(self.low), int(self.high) + 1)) if self.whole else None
-
-    def at(self, share: float) -> Value:
-        """The value at `share`, in [0, 1), of the way through."""
-        low, high = float(self.low), float(self.high) + self.whole
-        value = low * (high / low) ** share if self.log else low + share * (high - low)
-        value = min(max(math.floor(value) if self.whole else value, self.low), self.high)
-        return int(value) if self.whole else value
 
     def __str__(self) -> str:
         low, high = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)

@@ -7,8 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dogbreed.errors import ConfigError
+from dogbreed.sweeps.dimensions import Interval
 from dogbreed.sweeps.proposals import SAMPLERS, Proposals, Setting, settings_of
 from dogbreed.sweeps.space import SearchSpace, parse_space
 
@@ -86,13 +89,31 @@ def test_grid__refuses_what_cannot_be_counted() -> None:
 
 
 def test_sobol__fills_choices_and_intervals_evenly() -> None:
-    asked = Proposals(MIXED, "sobol", seed=3, direction="max").ask(64)
+    asked = Proposals(MIXED, "sobol", seed=3, direction="max").ask(65)[1:]  # Optuna draws the first at random
     sizes = [setting["size"] for setting in asked]
     assert [sizes.count(size) for size in (16, 32, 64, 128)] == [16, 16, 16, 16]
     schedules = [setting["schedule"] for setting in asked]
     assert schedules.count(None) == 32
     halves = np.histogram([np.log10(setting["lr"]) for setting in asked], bins=8, range=(-3, -1))[0]  # type: ignore[arg-type]
     assert set(halves) == {8}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(1e-6, 1e3), st.floats(1.0001, 1e3), st.booleans(), st.sampled_from(LEARNING))
+def test_proposals__stay_within_an_interval(low: float, factor: float, log: bool, sampler: str) -> None:
+    interval = Interval(low, low * factor, log=log)
+    for setting in Proposals(SearchSpace({"x": interval}), sampler, seed=0, direction="max").ask(20):
+        value = setting["x"]
+        assert isinstance(value, float)
+        assert low <= value <= low * factor
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), st.booleans(), st.sampled_from(SAMPLERS))
+def test_proposals__reach_every_whole_number(low: int, width: int, log: bool, sampler: str) -> None:
+    space = SearchSpace({"x": Interval(low, low + width, log=log, whole=True)})
+    asked = Proposals(space, sampler, seed=0, direction="max").ask(100)
+    assert sorted(setting["x"] for setting in asked) == list(range(low, low + width + 1))  # type: ignore[type-var]
 
 
 def test_tpe__learns_where_the_best_is() -> None:
@@ -122,11 +143,12 @@ def test_proposals__suggest_the_sampler_that_was_meant() -> None:
         Proposals(MIXED, "sobel", seed=0, direction="max")
 
 
-def test_tpe__without_optuna_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r"dogbreed\[sweeps\]"):
-        Proposals(MIXED, "tpe", seed=0, direction="max")
-    assert Proposals(MIXED, "sobol", seed=0, direction="max").ask(1)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("missing", ["optuna", "scipy"])
+def test_proposals__name_the_extra_that_is_missing(sampler: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=rf"(?s){missing} is not installed.*dogbreed\[sweeps\]"):
+        Proposals(SMALL, sampler, seed=0, direction="max")
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -163,32 +162,3 @@ def test_search_spaces__stand_for_themselves(path: Path) -> None:
     assert list(space.dimensions) == list(content)
     assert not fixed
     assert f"search_space={path.stem}" in path.read_text(), "the header names the command"
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.floats(1e-6, 1e3),
-    st.floats(1.0001, 1e3),
-    st.booleans(),
-    st.floats(0, 1, exclude_max=True),
-)
-def test_interval__stays_within_itself(low: float, factor: float, log: bool, share: float) -> None:
-    interval = Interval(low, low * factor, log=log)
-    value: Any = interval.at(share)
-    assert low <= value <= low * factor
-    assert interval.at(0) == pytest.approx(low)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 50), st.integers(1, 50), st.booleans())
-def test_interval__of_whole_numbers_reaches_every_one(low: int, width: int, log: bool) -> None:
-    interval = Interval(low, low + width, log=log, whole=True)
-    reached = {interval.at(step / 10_000) for step in range(10_000)}
-    assert reached == set(range(low, low + width + 1))
-    assert interval.size == len(reached)
-
-
-def test_interval__of_logarithms_gives_each_decade_its_share() -> None:
-    values: list[Any] = [Interval(0.001, 0.1, log=True).at(step / 1000) for step in range(1000)]
-    assert sum(value < 0.01 for value in values) == 500
-    assert math.isclose(values[250], 0.001 * 10**0.5)
