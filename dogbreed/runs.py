@@ -18,7 +18,17 @@ from pytorch_lightning.utilities import rank_zero_only
 from dogbreed.data.folder import Skipped
 from dogbreed.files import write_csv, write_json, write_text, writing
 
-_PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+)
 
 
 def is_first_process() -> bool:

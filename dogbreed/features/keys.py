@@ -21,7 +21,7 @@ _FORMAT = 1
 
 def recipe_of(backbone: Backbone, engine: Engine, dtype: str) -> dict[str, Any]:
     """All that the features of any picture depend on, as plain values."""
-    packages = ("dogbreed", "torchvision", "pillow", backbone.source["library"])
+    packages = ("dogbreed", "torchvision", "pillow", "simplejpeg", backbone.source["library"])
     return {
         "format": _FORMAT,
         "backbone": {key: backbone.source[key] for key in ("library", "name", "tag")},

@@ -31,7 +31,7 @@ from dogbreed.serving.names import readable
 
 FORMAT = 1
 _JSON, _WEIGHTS, _CARD = "artifact.json", "weights.safetensors", "README.md"
-_PACKAGES = ("torch", "torchvision", "timm", "pillow", "safetensors", "numpy")
+_PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "safetensors", "numpy")
 
 
 @dataclass(frozen=True)

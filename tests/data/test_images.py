@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -533,11 +534,70 @@ def test_decode_image__opens_no_format_that_starts_a_program() -> None:
         decode_image(eps)
 
 
-@pytest.mark.parametrize("subsampling", [0, 1, 2])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_decode__of_a_plain_jpeg_is_pillows(subsampling: int, progressive: bool) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", subsampling=subsampling, progressive=progressive, quality=80)
-    expected = np.array(Image.open(file))
-    assert torch.equal(decode_image(file.getvalue()), torch.from_numpy(expected).permute(2, 0, 1))
+# JPEGs, which take a way of their own: Pillow's pixels, or its refusal
+
+
+def by_pillow(content: bytes) -> torch.Tensor | None:
+    """What Pillow makes of a file, by the way that every opened picture takes; None where it is refused."""
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            return decode_image(opened)
+    except (ImageError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def is_by_pillow(content: bytes) -> bool:
+    try:
+        ours = decode_image(content)
+    except ImageError:
+        return by_pillow(content) is None
+    theirs = by_pillow(content)
+    return theirs is not None and torch.equal(ours, theirs)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    colours=st.sampled_from([{"subsampling": way} for way in ("4:4:4", "4:2:2", "4:2:0", "4:1:1")] + [{"keep_rgb": 1}]),
+    options=st.fixed_dictionaries(
+        {
+            "quality": st.integers(1, 100),
+            "progressive": st.booleans(),
+            "optimize": st.booleans(),
+            "restart_marker_blocks": st.integers(0, 3),
+            "exif": st.integers(0, 8).map(make_exif),
+        }
+    ),
+)
+def test_decode_image__of_a_jpeg_is_pillows(height, width, colours, options):
+    assert is_by_pillow(encode(photo(width, height), "JPEG", **colours, **options))
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    progressive=st.booleans(),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3),
+    length=st.integers(1, 5_000),
+    after=st.binary(max_size=3),
+)
+def test_decode_image__of_a_damaged_jpeg_is_pillows(progressive, changes, length, after):
+    content = bytearray(encode(photo(40, 30), "JPEG", progressive=progressive))
+    for place, value in changes:
+        content[place % len(content)] = value
+    assert is_by_pillow(bytes(content[:length]) + after)
+
+
+def test_decode_image__takes_the_quick_way_for_a_jpeg(monkeypatch):
+    taken, original = [], simplejpeg.decode_jpeg
+
+    def decode(data: bytes, *rest: object, **options: object) -> np.ndarray:
+        taken.append(data)
+        return original(data, *rest, **options)
+
+    monkeypatch.setattr("dogbreed.data.images.simplejpeg.decode_jpeg", decode)
+    upright = encode(photo(), "JPEG")
+    for content in (upright, encode(photo(), "JPEG", exif=make_exif(3)), encode(photo(), "PNG")):
+        decode_image(content)
+    assert taken == [upright]
