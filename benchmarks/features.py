@@ -31,8 +31,13 @@ from dogbreed.features.engines import CPU_BATCH, GPU_BATCH, Engine, make_engine
 from dogbreed.features.extract import extract
 from dogbreed.models.backbones import Backbone, make_backbone
 
-OLD, EAGER = "old way", "eager"
+OLD, EAGER, GPU_JPEGS = "old way", "eager", "torch, JPEGs on the GPU"
 ENGINES = {"torch": ("torch", "fp32"), "openvino": ("openvino", "fp32"), "int8": ("openvino", "int8")}
+_NEEDED = {
+    "openvino": ("openvino", ["openvino"]),
+    "int8": ("openvino", ["openvino", "nncf"]),
+    GPU_JPEGS: ("gpu", ["torchcodec"]),
+}
 _CALIBRATION = 64  # enough for speed, which is all that is measured here
 
 
@@ -58,15 +63,18 @@ def make_engines(backbone: Backbone, pictures: list[Path], names: list[str], dev
     """The engines by name, converted; those that are not installed are left out, and said so."""
     engines: dict[str, Engine] = {}
     for name in names:
-        kind, precision = ENGINES[name]
-        needed = {"openvino": ["openvino"], "int8": ["openvino", "nncf"]}.get(name, [])
+        kind, precision = ENGINES.get(name, ("torch", "fp32"))
+        extra, needed = _NEEDED.get(name, ("", []))
         if any(find_spec(package) is None for package in needed):
-            print(f'{name}: left out, pip install "dogbreed[openvino]" brings it')
+            print(f'{name}: left out, pip install "dogbreed[{extra}]" brings it')
             continue
         examples = [read(backbone, pictures[:_CALIBRATION])] if precision == "int8" else None
         if device == "cuda":
             precision = "mixed"
-        engines[name] = make_engine(backbone, kind, precision=precision, device=device, examples=examples)
+        decoder = "gpu" if name == GPU_JPEGS else "cpu"
+        engines[name] = make_engine(
+            backbone, kind, precision=precision, device=device, decoder=decoder, examples=examples
+        )
         engines[name].load()(torch.zeros(1, 3, *[backbone.transform.size] * 2, dtype=torch.uint8))
     return engines
 
@@ -155,7 +163,7 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
         folder, max(options.pictures, 2 * _batch_size(device), (available_cores() + 1) * CPU_BATCH)
     )
     backbone = make_untrained(architecture, options.size, pictures)
-    names = ["torch"] if device == "cuda" else options.engines
+    names = ["torch", GPU_JPEGS] if device == "cuda" else options.engines
     engines = make_engines(backbone, pictures, names, device)
     old = OldWay(
         architecture,
@@ -191,7 +199,7 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
         result["forward"] = measure_forwards(backbone, engines, pictures, options.rounds)
     else:
         result["bare_per_s"] = measure_bare_gpu(backbone, options.gpu_batch, options.rounds)
-        result["kept"] = 1000 / result["pass"]["torch"]["wall_ms"] / result["bare_per_s"]
+        result["kept"] = {n: 1000 / result["pass"][n]["wall_ms"] / result["bare_per_s"] for n in engines}
         result["gpu_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return result
 
@@ -214,9 +222,8 @@ def show(architecture: str, result: dict[str, Any]) -> None:
         ]
         print_table(["", "cpu ms", "x", "error"], rows)
     else:
-        print(
-            f"bare forward pass in mixed precision: {result['bare_per_s']:,.0f}/s; the pass keeps {result['kept']:.2f}"
-        )
+        kept = "; ".join(f"{name} keeps {share:.2f}" for name, share in result["kept"].items())
+        print(f"bare forward pass in mixed precision: {result['bare_per_s']:,.0f}/s; {kept}")
         print(f"peak memory of the GPU: {result['gpu_peak_gib']:.2f} GiB")
 
 

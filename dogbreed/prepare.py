@@ -134,6 +134,7 @@ def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule)
         settings.engine,
         precision=settings.precision,
         device="cuda" if on_gpu else "cpu",
+        decoder=settings.decoder,
         examples=calibration_pictures(pictures, FeatureCache(settings.root).root / LEDGER)
         if settings.precision == "int8"
         else None,

@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +76,10 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
             _check_size(source, name)
             return _to_tensor(_to_rgb(source))
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        with warnings.catch_warnings():
-            # The size is checked below, against our own limit and with our own message.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                _check_size(image, name)
-                pixels = _plain_jpeg(image, data)
-                return _to_tensor(_to_rgb(image) if pixels is None else pixels)
+        with _opened(data) as image:
+            _check_size(image, name)
+            pixels = _decode_plain_jpeg(data) if _is_plain_jpeg(image) else None
+            return _to_tensor(_to_rgb(image) if pixels is None else pixels)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -91,6 +90,25 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
             allowed=f"a whole picture ({', '.join(sorted(EXTENSIONS))})",
             hint="replace or remove it; in a data set, data.on_error=skip leaves such files out and lists them",
         ) from error
+
+
+def is_plain_jpeg(content: bytes) -> bool:
+    """Whether a file is, by its header and last bytes, a whole and upright colour JPEG that may be decoded."""
+    try:
+        with _opened(content) as image:
+            _check_size(image, "")
+            return _is_plain_jpeg(image) and content.endswith(b"\xff\xd9")
+    except Exception:  # as below; `decode_image` says what is wrong with it
+        return False
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        # The size is checked afterwards, against our own limit and with our own message.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            yield image
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -107,13 +125,15 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
-def _plain_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
-    """The pixels of an upright colour JPEG, in 0.7 of the time that Pillow takes for the same; else None."""
-    if image.format != "JPEG" or image.mode != "RGB" or _turn(image) is not None:
-        return None
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    return image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None
+
+
+def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """The pixels that Pillow makes of it, in 0.7 of the time; None where something is wrong with it."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", strict=True)
-    except ValueError:  # something is wrong with it: whether it can be read all the same, and what to say, Pillow knows
+    except ValueError:  # whether it can be read all the same, and what to say if not, Pillow knows
         return None
     return pixels
 

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from dogbreed.data.dataset import PictureDataset, Unreadable
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.engines import Engine
-from dogbreed.features.extract import Extracted, Tasks, extract
+from dogbreed.features.extract import extract
 from dogbreed.features.keys import key_of, recipe_of, row_keys
 from dogbreed.features.pictures import digests, forget
+from dogbreed.features.reading import Extracted, Tasks
 from dogbreed.features.store import KEY_BYTES, FeatureStore, Keys
 from dogbreed.features.views import FeatureViews
 from dogbreed.files import write_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +14,12 @@ from dogbreed.features.fusion import fuse
 from dogbreed.features.onednn import prepack
 from dogbreed.models.backbones import Backbone
 
+if TYPE_CHECKING:
+    from dogbreed.features.jpegs import JpegDecoder
+
 ENGINES = ("torch", "openvino")
 PRECISIONS = ("fp32", "mixed", "int8")
+DECODERS = ("cpu", "gpu")
 
 CPU_BATCH = 16  # pictures: few enough for the cache between layers, enough for the matrix products (measured)
 GPU_BATCH = 128
@@ -36,6 +40,11 @@ class Engine(Protocol):
     device: str
     identity: dict[str, str]
 
+    @property
+    def decoder(self) -> JpegDecoder | None:
+        """What decodes JPEGs on `device` too; None where the processes of the pass do so, on the CPU."""
+        ...
+
     def load(self) -> Forward:
         """The function from uint8 (B, 3, S, S), on any device, to float32 (B, D) on `device`.
 
@@ -47,13 +56,21 @@ class Engine(Protocol):
 class TorchEngine:
     """The backbone by torch: BatchNorm folded away, channels last, on a CPU with oneDNN's own layouts and fusions."""
 
-    def __init__(self, backbone: Backbone, *, device: str = "cpu", precision: str = "fp32") -> None:
-        self.device, self.num_features = device, backbone.num_features
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        decoder: JpegDecoder | None = None,
+    ) -> None:
+        self.device, self.decoder, self.num_features = device, decoder, backbone.num_features
         self._dtype = mixed_type(device) if precision == "mixed" else None
         self._transform = backbone.transform
         self._network = fuse(backbone.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = str(self._dtype).removeprefix("torch.") if self._dtype else "fp32"
         self.identity = {"engine": "torch", "torch": torch.__version__, "device": device, "precision": kind}
+        self.identity |= decoder.identity if decoder else {}
 
     def load(self) -> Forward:
         """See `Engine`."""
@@ -76,7 +93,13 @@ class TorchEngine:
 
 
 def make_engine(
-    backbone: Backbone, name: str = "torch", *, precision: str = "fp32", device: str = "cpu", examples: Any = None
+    backbone: Backbone,
+    name: str = "torch",
+    *,
+    precision: str = "fp32",
+    device: str = "cpu",
+    decoder: str = "cpu",
+    examples: Any = None,
 ) -> Engine:
     """The engine of this name for a backbone.
 
@@ -85,26 +108,43 @@ def make_engine(
         name: "torch" or "openvino".
         precision: "fp32"; "mixed", where the hardware has it; "int8", openvino's alone.
         device: "cpu" or "cuda"; openvino computes on the CPU alone.
+        decoder: where JPEGs are decoded: "cpu", or "gpu", which needs the extra of this name and device="cuda".
         examples: for int8, uint8 batches (B, 3, S, S) to calibrate on.
 
     Raises:
-        ConfigError: there is no such engine or precision, or not on this hardware.
+        ConfigError: there is no such engine, precision or decoder, or not on this hardware.
     """
     if name not in ENGINES:
         raise ConfigError(f"features.engine={name!r}", ", ".join(ENGINES), "set features.engine")
     if precision not in PRECISIONS:
         raise ConfigError(f"features.precision={precision!r}", ", ".join(PRECISIONS), "set features.precision")
+    if decoder not in DECODERS:
+        raise ConfigError(f"features.decoder={decoder!r}", ", ".join(DECODERS), "set features.decoder")
+    if decoder == "gpu" and (name != "torch" or device != "cuda"):
+        raise ConfigError(
+            "features.decoder=gpu, and features computed on the CPU",
+            "features.engine=torch on an NVIDIA GPU",
+            "features.decoder=cpu",
+        )
     if name == "torch":
         if precision == "int8":
             raise ConfigError(
                 "features.precision=int8 with the engine torch", "int8 with openvino", "add features.engine=openvino"
             )
-        return TorchEngine(backbone, device=device, precision=precision)
+        return TorchEngine(
+            backbone, device=device, precision=precision, decoder=_make_decoder() if decoder == "gpu" else None
+        )
     if precision == "mixed":
         raise ConfigError("features.precision=mixed with the engine openvino", "fp32 or int8", "set features.precision")
     from dogbreed.features.openvino import OpenVINOEngine
 
     return OpenVINOEngine(backbone, precision=precision, examples=examples)
+
+
+def _make_decoder() -> JpegDecoder:
+    from dogbreed.features.jpegs import JpegDecoder
+
+    return JpegDecoder("cuda")
 
 
 def mixed_type(device: str) -> torch.dtype:

@@ -54,7 +54,7 @@ class OpenVINOEngine:
         ConfigError: a package is missing, or int8 has no examples.
     """
 
-    device = "cpu"
+    device, decoder = "cpu", None
 
     def __init__(
         self, backbone: Backbone, *, precision: str = "fp32", examples: Iterable[Tensor] | None = None

@@ -13,7 +13,8 @@ from torch import Tensor
 from dogbreed.data.dataset import PictureDataset, Unreadable
 from dogbreed.data.images import picture_digest
 from dogbreed.features.engines import Forward, TorchEngine
-from dogbreed.features.extract import Tasks, extract
+from dogbreed.features.extract import extract
+from dogbreed.features.reading import Tasks
 from dogbreed.models.backbones import Backbone
 from tests.features.parts import dataset, difference, of_paths, plain_features
 
@@ -82,7 +83,7 @@ def test_extract__nothing_to_do(backbone: Backbone, engine: TorchEngine, shared_
 class Pixels:
     """An engine that hands out what it is given."""
 
-    num_features, device, identity = 3 * 32 * 32, "cpu", {"engine": "pixels"}
+    num_features, device, decoder, identity = 3 * 32 * 32, "cpu", None, {"engine": "pixels"}
 
     def load(self) -> Forward:
         return lambda images: images.flatten(1).float()
