@@ -50,7 +50,8 @@ def clean_features(config: Mapping[str, Any]) -> Features:
     data = {key: config["data"][key] for key in ("root", "val_fraction", "test_fraction", "on_error", "seed")}
     pictures = BreedDataModule(transform=backbone.transform, batch_size=32, **data)
     chosen = config["features"]
-    engine = make_engine(backbone, chosen["engine"], precision=chosen["precision"])
+    device = "cuda" if torch.cuda.is_available() and chosen["engine"] == "torch" else "cpu"
+    engine = make_engine(backbone, chosen["engine"], device=device)
     loaded = FeatureCache(chosen["root"]).load(
         backbone, engine, {split: pictures.pictures(split) for split in SPLITS}, dtype=chosen["dtype"]
     )
@@ -86,8 +87,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def measure(overrides: Sequence[str], seeds: int, *, baseline: bool = True, multirun: bool = False) -> dict[str, Any]:
     """One run, or one sweep, a seed: val/* and test/* of its best epoch, the mean of test/acc, and its interval."""
-    if baseline and any(text.startswith("features.precision=") for text in overrides):
-        raise SystemExit("logistic regression stands beside fp32 features only: add --no-baseline")
+    if baseline and any(text.startswith(("features.precision=", "features.decoder=")) for text in overrides):
+        raise SystemExit("logistic regression stands beside plain features only: add --no-baseline")
     with tempfile.TemporaryDirectory() as scratch:
         folders = [run_seed(overrides, seed, Path(scratch) / str(seed), multirun=multirun) for seed in range(seeds)]
         runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]

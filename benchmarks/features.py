@@ -176,10 +176,12 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
     steps = old.steps(train=True)
     next(steps)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in (OLD, *engines)}
+    peaks: dict[str, float] = {}
     for _ in range(options.rounds):
         times[OLD].append(run_old(steps, options.steps))
         for name, engine in engines.items():
-            times[name].append(run_pass(backbone, engine, pictures, options.repeats))
+            with _gpu_peak(peaks, name):
+                times[name].append(run_pass(backbone, engine, pictures, options.repeats))
     del steps  # and with it the workers of its loader
     result: dict[str, Any] = {"batch_size": options.batch_size, "pass": {}}
     for name, pairs in times.items():
@@ -200,7 +202,7 @@ def measure(architecture: str, options: argparse.Namespace, folder: Path) -> dic
     else:
         result["bare_per_s"] = measure_bare_gpu(backbone, options.gpu_batch, options.rounds)
         result["kept"] = {n: 1000 / result["pass"][n]["wall_ms"] / result["bare_per_s"] for n in engines}
-        result["gpu_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        result["gpu_peak_gib"] = peaks
     return result
 
 
@@ -224,7 +226,20 @@ def show(architecture: str, result: dict[str, Any]) -> None:
     else:
         kept = "; ".join(f"{name} keeps {share:.2f}" for name, share in result["kept"].items())
         print(f"bare forward pass in mixed precision: {result['bare_per_s']:,.0f}/s; {kept}")
-        print(f"peak memory of the GPU: {result['gpu_peak_gib']:.2f} GiB")
+        for name, peak in result["gpu_peak_gib"].items():
+            print(f"peak of torch's memory on the GPU, {name}: {peak:.2f} GiB")
+
+
+@contextmanager
+def _gpu_peak(peaks: dict[str, float], name: str) -> Iterator[None]:
+    """Note the most that torch held of a GPU in this block, in GiB, beyond what it held before."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    yield
+    peaks[name] = max(peaks.get(name, 0.0), (torch.cuda.max_memory_allocated() - before) / 2**30)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 Plain Lightning over TensorDataset and DataLoader, a loop over a DataLoader, a loop over indices, and the fleet; each
 measures on val after every epoch, and none is charged for its first epoch, which pays for what is set up. All of
 them have one core, and then all cores: the loops as torch's threads, the fleet as processes, which take stacks of K
-heads in turn. With --trials it times a whole sweep by the fleet, on all cores.
+heads in turn; or, where there is one, the GPU. With --trials it times a whole sweep by the fleet, on all cores or the
+GPU, beside what its trials would take by plain Lightning, one after the other.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ Times = tuple[float, float]  # seconds of wall time and of processor time, of a 
 Row = dict[str, Any]
 LIGHTNING, LOADER, INDEX = "Lightning", "DataLoader loop", "index loop"
 LR, MOMENTUM = 0.01, 0.9
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def draw_features(pictures: int, val: int, width: int, classes: int) -> Data:
@@ -95,7 +97,7 @@ def by_lightning(data: Data, classes: int, batch_size: int, epochs: int) -> Time
     clock = _Clock()
     trainer = pl.Trainer(
         max_epochs=epochs + 1,
-        accelerator="cpu",
+        accelerator=DEVICE,
         callbacks=[clock],
         logger=False,
         enable_checkpointing=False,
@@ -113,21 +115,25 @@ def by_loader(data: Data, classes: int, batch_size: int, epochs: int) -> Times:
     """An epoch by a loop over a DataLoader."""
     train = DataLoader(TensorDataset(*data[:2]), batch_size, shuffle=True)
     val = DataLoader(TensorDataset(*data[2:]), batch_size)
-    return _by_loop(data, classes, epochs, lambda: train, lambda: val)
+
+    def on_device(loader: Any) -> Any:
+        return ((features.to(DEVICE), targets.to(DEVICE)) for features, targets in loader)
+
+    return _by_loop(data, classes, epochs, lambda: on_device(train), lambda: on_device(val))
 
 
 def by_index(data: Data, classes: int, batch_size: int, epochs: int) -> Times:
     """An epoch by a loop over shuffled indices."""
-    x, y, val_x, val_y = data
+    x, y, val_x, val_y = (part.to(DEVICE) for part in data)
 
     def train() -> Any:
-        return ((x[rows], y[rows]) for rows in torch.randperm(len(y)).split(batch_size))
+        return ((x[rows], y[rows]) for rows in torch.randperm(len(y), device=DEVICE).split(batch_size))
 
     return _by_loop(data, classes, epochs, train, lambda: [(val_x, val_y)])
 
 
 def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], val: Callable[[], Any]) -> Times:
-    head = nn.Linear(data[0].shape[1], classes)
+    head = nn.Linear(data[0].shape[1], classes, device=DEVICE)
     optimizer = torch.optim.SGD(head.parameters(), lr=LR, momentum=MOMENTUM)
     for epoch in range(epochs + 1):
         if epoch == 1:
@@ -144,7 +150,7 @@ def _by_loop(data: Data, classes: int, epochs: int, train: Callable[[], Any], va
 def by_fleet(data: Data, classes: int, batch_size: int, epochs: int, heads: int, workers: int) -> Times:
     """A head and epoch of a fleet of `heads` heads in `workers` processes."""
     train, val = _views(data)
-    with Fleet(train, val, classes, workers=workers) as fleet:
+    with Fleet(train, val, classes, device=DEVICE, workers=workers) as fleet:
         fleet.train(draw_recipes(heads, batch_size, 1))
         watch = Stopwatch()
         fleet.train(draw_recipes(heads, batch_size, epochs))
@@ -164,6 +170,8 @@ def stack_size(heads: int, batch_size: int) -> int:
 
 
 def _each(watch: Stopwatch, count: int) -> Times:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
     wall, cpu = watch.read()
     return wall / count, cpu / count
 
@@ -228,18 +236,26 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
     """A sweep of linear heads over lr (log, 0.001 to 0.1) and batch size, measured on val after every epoch."""
     chance = random.Random(0)
     recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), chance.choice(batch_sizes), epochs) for i in range(trials)}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    old = {size: by_lightning(data, classes, size, 1)[0] for size in {recipe.batch_size for recipe in recipes.values()}}
     train, val = _views(data)
     with Sampled() as memory:
         watch = Stopwatch()
-        with Fleet(train, val, classes, device=device) as fleet:
+        with Fleet(train, val, classes, device=DEVICE) as fleet:
             outcomes = fleet.train(recipes)
             wall, cpu = watch.read()
             time.sleep(0.6)  # two more readings of the memory, before the workers end
     best = max(row["val/acc"] for outcome in outcomes.values() for row in outcome.curve)
     peak = memory.peak / 2**30 or None
-    gpu = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
-    return {"wall_s": wall, "cpu_s": cpu, "peak_pss_gib": peak, "gpu_peak_gib": gpu, "best_val_acc": best}
+    gpu = torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else None
+    alone = sum(recipe.epochs * old[recipe.batch_size] for recipe in recipes.values())
+    return {
+        "wall_s": wall,
+        "cpu_s": cpu,
+        "lightning_s": alone,
+        "peak_pss_gib": peak,
+        "gpu_peak_gib": gpu,
+        "best_val_acc": best,
+    }
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -276,7 +292,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             show_sweep(result["sweeps"][-1])
             continue
         for batch_size in options.batch_sizes:
-            for cores in sorted({1, machine["cores"]}):
+            for cores in sorted({1, machine["cores"]} if DEVICE == "cpu" else {machine["cores"]}):
                 rows = measure_epochs(data, classes, options, batch_size, cores)
                 result["epochs"] += [{**shape, "batch_size": batch_size, "cores": cores, **row} for row in rows]
                 show_epochs(f"D={shape['width']}, batch {batch_size}, {len(data[1])} pictures", cores, rows)
@@ -289,6 +305,8 @@ def show_sweep(row: dict[str, Any]) -> None:
     shape = f"{row['pictures']} x {row['width']}, {row['classes']} classes"
     print(f"\n{row['trials']} trials x {row['epochs']} epochs, {shape}:")
     print(f"{row['wall_s']:.1f} s wall, {row['cpu_s']:.1f} s of processor time; best val/acc {row['best_val_acc']:.4f}")
+    old = row["lightning_s"]
+    print(f"by {LIGHTNING} one after the other ~{old:,.0f} s, extrapolated from an epoch: ~{old / row['wall_s']:.0f} x")
     for name, what in (("peak_pss_gib", "PSS of all processes"), ("gpu_peak_gib", "GPU memory")):
         if row[name]:
             print(f"peak {what}: {row[name]:.2f} GiB")

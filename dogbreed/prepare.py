@@ -20,10 +20,10 @@ from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError
 from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
 from dogbreed.features.datamodule import FeatureDataModule
-from dogbreed.features.engines import Engine, make_engine
+from dogbreed.features.engines import Engine, check_names, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
-from dogbreed.features.precision import TRAIN_PICTURES, check_int8
+from dogbreed.features.precision import TRAIN_PICTURES, check_setting
 from dogbreed.models.backbones import Backbone
 
 
@@ -88,6 +88,7 @@ def needs_pixels(config: DictConfig) -> str | None:
         if not whole and (value is not None or key == "seed"):
             allowed = f"a whole number >= {least}" + ("" if key == "seed" else ", or null")
             raise ConfigError(f"features.{key}={value}", allowed, f"set features.{key}")
+    check_names(settings.engine, settings.precision, settings.decoder)
     views = settings.views
     if views is not None and (views > 1) != augmented:
         raise ConfigError(
@@ -116,7 +117,10 @@ def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backb
     loading = partial(cache.load, backbone, dtype=settings.dtype, batch_size=settings.batch_size)
     loading = partial(loading, workers=pictures.num_workers, on_unreadable=pictures.note_unreadable)
     if settings.precision == "int8":
-        _check_int8(loading, engine, make_engine(backbone, settings.engine), pictures)
+        _check("features.precision=int8", loading, engine, make_engine(backbone, settings.engine), pictures)
+    if settings.decoder == "gpu":
+        plain = make_engine(backbone, settings.engine, precision=settings.precision, device=engine.device)
+        _check("features.decoder=gpu", loading, engine, plain, pictures)
     loaded = loading(engine, splits)
     if loaded.computed:
         say(f"computed {loaded.computed:,} of {rows:,} in {loaded.seconds:.1f} s ({loaded.pictures_per_s:,.0f}/s)")
@@ -126,8 +130,17 @@ def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backb
 
 
 def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule) -> Engine:
-    """The engine that the config names, on the device that the trainer uses."""
-    on_gpu = torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda")
+    """The engine that the config names, on the device that the trainer uses.
+
+    Raises:
+        ConfigError: there is no such engine or device.
+    """
+    asked, there = config.trainer.accelerator, torch.cuda.is_available()
+    if asked in ("gpu", "cuda") and not there:
+        raise ConfigError(
+            f"trainer.accelerator={asked} on a machine without one", "auto or cpu", "trainer.accelerator=auto"
+        )
+    on_gpu = there and asked in ("auto", "gpu", "cuda")
     settings = config.features
     return make_engine(
         backbone,
@@ -141,13 +154,15 @@ def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule)
     )
 
 
-def _check_int8(load: Callable[..., Loaded], int8: Engine, fp32: Engine, pictures: BreedDataModule) -> None:
+def _check(setting: str, load: Callable[..., Loaded], engine: Engine, plain: Engine, pictures: BreedDataModule) -> None:
+    """Compare what an engine with a setting computes with what one without it does."""
     some = {"train": _spread(pictures.split("train"), TRAIN_PICTURES), "val": pictures.split("val")}
     datasets = {name: PictureDataset(split, pictures.spec) for name, split in some.items()}
-    say(f"checking int8 on val, against fp32, with {len(some['train']):,} pictures of train")
-    by_fp32, by_int8 = (load(engine, datasets).views for engine in (fp32, int8))
-    found = check_int8((by_fp32["train"], by_int8["train"]), (by_fp32["val"], by_int8["val"]), pictures.num_classes)
-    say(f"a linear probe gets {found.int8:.2%} of val right with int8, {found.fp32:.2%} with fp32")
+    say(f"checking {setting} on val, with {len(some['train']):,} pictures of train")
+    without, with_it = (load(chosen, datasets).views for chosen in (plain, engine))
+    train, val = ((without[split], with_it[split]) for split in ("train", "val"))
+    found = check_setting(setting, train, val, pictures.num_classes)
+    say(f"a linear probe gets {found.with_it:.2%} of val right with it, {found.without:.2%} without")
 
 
 def calibration_pictures(pictures: BreedDataModule, ledger: Path) -> Iterator[Tensor]:

@@ -78,7 +78,7 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         with _opened(data) as image:
             _check_size(image, name)
-            pixels = _decode_plain_jpeg(data) if _is_plain_jpeg(image) else None
+            pixels = _decode_upright_jpeg(data) if _is_upright_jpeg(image) else None
             return _to_tensor(_to_rgb(image) if pixels is None else pixels)
     except ImageError:
         raise
@@ -92,13 +92,20 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         ) from error
 
 
-def is_plain_jpeg(content: bytes) -> bool:
-    """Whether a file is, by its header and last bytes, a whole and upright colour JPEG that may be decoded."""
+def is_plain_jpeg(content: bytes, most_pixels: int = MAX_PIXELS) -> bool:
+    """Whether every decoder should find the same picture in a file: a whole JPEG in YCbCr that nothing says to turn.
+
+    Decoders differ over EXIF fields of a wrong type, colours that are stored as RGB, and files without an end.
+    """
     try:
         with _opened(content) as image:
             _check_size(image, "")
-            return _is_plain_jpeg(image) and content.endswith(b"\xff\xd9")
-    except Exception:  # as below; `decode_image` says what is wrong with it
+            turn = image.getexif().get(ExifTags.Base.Orientation, None if "exif" in image.info else 1)
+            components = [component[0] for component in getattr(image, "layer", [])]
+            rgb = image.info.get("adobe_transform", 1) != 1 or components == list(b"RGB")
+            small = image.width * image.height <= most_pixels
+            return _is_upright_jpeg(image) and turn == 1 and not rgb and small and content.endswith(b"\xff\xd9")
+    except Exception:  # as above; `decode_image` says what is wrong with it
         return False
 
 
@@ -125,11 +132,11 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
-def _is_plain_jpeg(image: Image.Image) -> bool:
+def _is_upright_jpeg(image: Image.Image) -> bool:
     return image.format == "JPEG" and image.mode == "RGB" and _turn(image) is None
 
 
-def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+def _decode_upright_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     """The pixels that Pillow makes of it, in 0.7 of the time; None where something is wrong with it."""
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", strict=True)

@@ -114,12 +114,7 @@ def make_engine(
     Raises:
         ConfigError: there is no such engine, precision or decoder, or not on this hardware.
     """
-    if name not in ENGINES:
-        raise ConfigError(f"features.engine={name!r}", ", ".join(ENGINES), "set features.engine")
-    if precision not in PRECISIONS:
-        raise ConfigError(f"features.precision={precision!r}", ", ".join(PRECISIONS), "set features.precision")
-    if decoder not in DECODERS:
-        raise ConfigError(f"features.decoder={decoder!r}", ", ".join(DECODERS), "set features.decoder")
+    check_names(name, precision, decoder)
     if decoder == "gpu" and (name != "torch" or device != "cuda"):
         raise ConfigError(
             "features.decoder=gpu, and features computed on the CPU",
@@ -139,6 +134,21 @@ def make_engine(
     from dogbreed.features.openvino import OpenVINOEngine
 
     return OpenVINOEngine(backbone, precision=precision, examples=examples)
+
+
+def check_names(engine: object, precision: object, decoder: object) -> None:
+    """Refuse an engine, a precision or a decoder that does not exist.
+
+    Raises:
+        ConfigError: there is no such one.
+    """
+    for key, value, allowed in (
+        ("engine", engine, ENGINES),
+        ("precision", precision, PRECISIONS),
+        ("decoder", decoder, DECODERS),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"features.{key}={value!r}", ", ".join(allowed), f"set features.{key}")
 
 
 def _make_decoder() -> JpegDecoder:

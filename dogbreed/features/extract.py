@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.loading import available_cores
 from dogbreed.features.engines import CPU_BATCH, GPU_BATCH, Engine, Forward
 from dogbreed.features.reading import Extracted, Pictures, ReadFiles, ReadViews, Tasks
+
+_READERS = 4  # processes that read files for a GPU to decode: each holds a batch of whole files
 
 
 def extract(
@@ -46,6 +48,8 @@ def extract(
         batch_size = CPU_BATCH if engine.device == "cpu" else GPU_BATCH
     if workers is None:
         workers = available_cores() if len(tasks) > 2 * batch_size else 0
+    if decoder:
+        workers = min(workers, _READERS)
     pictures = Pictures(datasets, digests, tasks)
     loader: DataLoader[Any] = DataLoader(
         ReadFiles(pictures) if decoder else ReadViews(pictures, engine if in_workers else None),
@@ -53,17 +57,16 @@ def extract(
         collate_fn=_as_it_is,
         num_workers=workers,
         worker_init_fn=keep_freed_memory,
-        prefetch_factor=None if not workers else 2 if in_workers else 4,
+        prefetch_factor=None if not workers else 1 if decoder else 2 if in_workers else 4,
         pin_memory=engine.device != "cpu" and decoder is None,
     )
     if in_workers:
         yield from loader
     else:
-        views = (decoder.views(batch, pictures) for batch in loader) if decoder else iter(loader)
-        yield from _ahead(views, engine.load())
+        yield from _ahead(decoder.views(loader, pictures) if decoder else loader, engine.load())
 
 
-def _ahead(batches: Iterator[Extracted], forward: Forward) -> Iterator[Extracted]:
+def _ahead(batches: Iterable[Extracted], forward: Forward) -> Iterator[Extracted]:
     """Start each batch on the GPU before the features of the one before are waited for."""
     waiting: tuple[Extracted, Callable[[], None]] | None = None
     for batch in batches:

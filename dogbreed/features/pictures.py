@@ -20,6 +20,8 @@ from dogbreed.files import writing
 _TABLE = """CREATE TABLE IF NOT EXISTS pictures
     (path BLOB PRIMARY KEY, size INT, mtime_ns INT, digest TEXT, checksum INT)"""
 
+_AT_ONCE = 10_000  # pictures: at most these are read again when a process is killed
+
 # What SQLite says where the disk, and not the ledger, is at fault.
 _DISK = (
     sqlite3.SQLITE_BUSY,
@@ -53,14 +55,16 @@ def digests(paths: Sequence[str], ledger: Path, *, again: bool = False) -> list[
     found = [_remembered(known.get(name), stamp) for name, stamp in zip(names, stamps, strict=True)]
     unknown = [i for i, (digest, stamp) in enumerate(zip(found, stamps, strict=True)) if stamp and not digest]
     if unknown:
+        progress = tqdm(total=len(unknown), desc="reading pictures", unit="picture", disable=None, delay=2)
         # Reading and hashing both let other threads run.
-        with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
-            read = pool.map(_read, [names[i] for i in unknown])
-            progress = tqdm(read, "reading pictures", len(unknown), unit="picture", disable=None, delay=2)
-            for i, digest in zip(unknown, progress, strict=True):
-                found[i] = digest
-        rows = [(names[i], *(stamps[i] or (0, 0)), found[i]) for i in unknown if found[i]]
-        _use(ledger, partial(_remember, rows=rows))
+        with progress, ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
+            for first in range(0, len(unknown), _AT_ONCE):  # what was read is remembered, whatever comes after it
+                some = unknown[first : first + _AT_ONCE]
+                for i, digest in zip(some, pool.map(_read, [names[i] for i in some]), strict=True):
+                    found[i] = digest
+                    progress.update()
+                rows = [(names[i], *(stamps[i] or (0, 0)), found[i]) for i in some if found[i]]
+                _use(ledger, partial(_remember, rows=rows))
     return found
 
 

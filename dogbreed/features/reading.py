@@ -17,6 +17,9 @@ from dogbreed.data.images import decode_image, is_plain_jpeg, picture_digest
 from dogbreed.errors import ImageError
 from dogbreed.features.engines import Engine, Forward
 
+# A larger JPEG is decoded by the workers: 32 of these at once take 1.5 GB of a GPU, and their resizing no more.
+_MOST_PIXELS = 16_000_000
+
 Tasks = NDArray[np.int64]  # (M, 3): data set, picture, view
 
 
@@ -160,7 +163,7 @@ class ReadFiles(Dataset[Undecoded]):
             try:
                 if last is None or not self._pictures.same(task, last[0]):
                     content, image = self._pictures.read(task), None
-                    if is_plain_jpeg(content):
+                    if is_plain_jpeg(content, _MOST_PIXELS):
                         files.append(torch.frombuffer(bytearray(content), dtype=torch.uint8))
                     else:
                         image = decode_image(content, self._pictures.path(task))

@@ -18,7 +18,8 @@ from dogbreed.sweeps.space import SearchSpace
 Setting = dict[str, Value]
 
 SAMPLERS = ("random", "sobol", "grid", "tpe")
-_TRIES = 100  # draws in search of a setting that was not proposed before
+# Draws in search of a setting that was not proposed before. TPE insists, and looks at all of them before each.
+_TRIES, _TRIES_OF_TPE = 100, 5
 
 
 class Proposals:
@@ -54,6 +55,7 @@ class Proposals:
         if sampler == "grid":
             _enqueue_grid(self._study, space)
         self._failed = optuna.trial.TrialState.FAIL
+        self._tries = _TRIES_OF_TPE if sampler == "tpe" else _TRIES
         self._proposed: set[str] = set()
         self._asked: list[Any] = []
 
@@ -72,9 +74,9 @@ class Proposals:
 
     def _next(self) -> tuple[Setting, Any]:
         """A setting that is new, and Optuna's trial of it."""
-        for _ in range(_TRIES):
+        for _ in range(self._tries):
             trial = self._study.ask(self._ways)
-            setting = {key: _value(way, trial.params[key]) for key, way in self.space.dimensions.items()}
+            setting = {key: _value(dimension, trial.params[key]) for key, dimension in self.space.dimensions.items()}
             if self._is_new(setting):
                 return setting, trial
             self._tell(trial, None)
@@ -155,5 +157,5 @@ def _optuna() -> Any:
         raise ConfigError(f"a sweep, but {error.name} is not installed", "Optuna 5 or newer, SciPy", hint) from error
     if int(importlib.metadata.version("optuna").split(".")[0]) < 5:
         raise ConfigError(f"a sweep with Optuna {optuna.__version__}", "Optuna 5 or newer", hint)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of dimensions with one value only
     return optuna

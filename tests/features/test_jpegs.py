@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,22 +114,106 @@ def test_decoder__gives_the_pixels_of_decode_image(decoder: JpegDecoder, shared_
     contents = [path.read_bytes() for path in sorted(shared_folder.rglob("*.jpg"))]
     assert all(map(is_plain_jpeg, contents))
     files = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
-    for image, content in zip(decoder._decoded(files), contents, strict=True):
-        assert image is not None
+    for image, content in zip(decoder._images(files), contents, strict=True):
+        assert isinstance(image, Tensor)
         assert torch.equal(image, decode_image(content))
+
+
+def jpeg(**options: object) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def with_orientation(kind: int, count: int, value: bytes) -> bytes:
+    """A JPEG whose EXIF holds an orientation of that type (Exif 2.3, section 4.6.2)."""
+    entry = b"\x12\x01" + kind.to_bytes(2, "little") + count.to_bytes(4, "little") + value.ljust(4, b"\0")
+    return jpeg(exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0")
+
+
+# BYTE, ASCII, SHORT, LONG, UNDEFINED, SSHORT, and a type that does not exist
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 7, 8, 99])
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("value", [1, 6])
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
+def test_decoder__turns_no_picture_that_is_handed_over(decoder: JpegDecoder, kind: int, count: int, value: int) -> None:
+    content = with_orientation(kind, count, value.to_bytes(1, "little"))
+    if is_plain_jpeg(content):
+        (image,) = decoder._images([torch.frombuffer(bytearray(content), dtype=torch.uint8)])
+        assert isinstance(image, Tensor)
+        assert torch.equal(image, decode_image(content))
+    numbers = {(3, 1), (3, 2), (4, 1), (8, 1), (8, 2)}  # of two LONGs the EXIF holds only where they should be
+    assert is_plain_jpeg(content) == ((kind, count) in numbers and value == 1)
+
+
+def test_is_plain_jpeg__not_of_what_decoders_read_in_two_ways() -> None:
+    camera = Image.Exif()
+    camera[0x010F] = "a camera"
+    assert is_plain_jpeg(jpeg())
+    assert not is_plain_jpeg(jpeg(keep_rgb=True))
+    assert not is_plain_jpeg(jpeg(exif=camera.tobytes())), "nothing says that it is upright"
+    assert not is_plain_jpeg(jpeg()[:-1])
+    assert not is_plain_jpeg(jpeg(), most_pixels=40 * 60 - 1)
+
+
+def refuse(files: list[Tensor], device: str) -> list[Tensor]:
+    """As TorchCodec does a batch that holds a file with a word in it."""
+    if any(b"unusual" in bytes(file.numpy()) for file in files):
+        raise RuntimeError("decode, /source/of/TorchCodec.cpp:7, an unusual file")
+    return [decode_image(bytes(file.numpy())) for file in files]
+
+
+@pytest.fixture
+def picky() -> JpegDecoder:
+    decoder = JpegDecoder("cpu")
+    decoder._decode = partial(refuse, device="cpu")  # type: ignore[assignment]
+    return decoder
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pass__ends_at_a_file_that_only_the_cpu_decodes(
+    backbone: Backbone, picky: JpegDecoder, tmp_path: Path, workers: int
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(comment="unusual" if number == 1 else "usual"))
+    pictures = of_paths(backbone, sorted(tmp_path.iterdir()))
+    with pytest.raises(ConfigError, match=r"1\.jpg, which the CPU decodes: an unusual file"):
+        passed(TorchEngine(backbone, decoder=picky), pictures, batch_size=2, workers=workers)
+
+
+def test_pass__says_what_the_cpu_says_of_a_file_that_nothing_decodes(
+    backbone: Backbone, picky: JpegDecoder, tmp_path: Path
+) -> None:
+    for number in range(3):
+        content = jpeg(comment="unusual" if number == 1 else "usual")
+        untabled = content.replace(b"\xff\xdb", b"\xff\xfe")  # its quantisation tables are comments now
+        (tmp_path / f"{number}.jpg").write_bytes(untabled if number == 1 else content)
+    pictures = of_paths(backbone, sorted(tmp_path.iterdir()))
+    assert is_plain_jpeg((tmp_path / "1.jpg").read_bytes())
+    _, expected = passed(TorchEngine(backbone), pictures, workers=0)
+    found, unreadable = passed(TorchEngine(backbone, decoder=picky), pictures, workers=0)
+    assert list(found) == [0, 2]
+    assert unreadable == expected
+    assert len(unreadable) == 1
+
+
+def test_pass__that_is_left_early_ends_its_thread(
+    backbone: Backbone, decoder: JpegDecoder, shared_folder: Path
+) -> None:
+    pictures = dataset(backbone, shared_folder)
+    digests = [picture_digest(Path(path).read_bytes()) for path in pictures.paths]
+    tasks = np.array([(0, index, 0) for index in range(32)], np.int64)
+    before = threading.active_count()
+    parts = extract([pictures], [digests], tasks, TorchEngine(backbone, decoder=decoder), batch_size=4, workers=0)
+    next(parts)
+    parts.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("wrong", [b"", b"text", b"\xff\xd8\xff\xd9"])
 def test_is_plain_jpeg__of_what_is_none(wrong: bytes) -> None:
     assert not is_plain_jpeg(wrong)
-
-
-def test_is_plain_jpeg__not_of_one_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30)).save(file, "JPEG")
-    assert is_plain_jpeg(file.getvalue())
-    monkeypatch.setattr("dogbreed.data.images.MAX_PIXELS", 1199)
-    assert not is_plain_jpeg(file.getvalue())
 
 
 def test_cache__keeps_what_another_decoder_gave_apart(

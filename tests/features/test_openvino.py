@@ -17,7 +17,7 @@ from dogbreed.errors import ConfigError
 from dogbreed.features import openvino
 from dogbreed.features.engines import TorchEngine, make_engine
 from dogbreed.features.openvino import OpenVINOEngine
-from dogbreed.features.precision import check_int8
+from dogbreed.features.precision import check_setting
 from dogbreed.features.views import FeatureViews
 from dogbreed.models.backbones import Backbone, make_backbone
 
@@ -186,14 +186,14 @@ def _split(seed: int, noise: float, number: int = 400) -> FeatureViews:
     return FeatureViews.of((clean + noise * torch.randn(number, 32, generator=generator))[None], targets)
 
 
-def test_check_int8__lets_equal_features_through() -> None:
+def test_check_setting__lets_equal_features_through() -> None:
     train, val = _split(0, 0.0), _split(1, 0.0)
-    compared = check_int8((train, train), (val, val), 10)
-    assert compared.fp32 == compared.int8
+    compared = check_setting("features.precision=int8", (train, train), (val, val), 10)
+    assert compared.without == compared.with_it
 
 
-def test_check_int8__refuses_with_both_numbers() -> None:
+def test_check_setting__refuses_with_both_numbers() -> None:
     train, val = (_split(0, 0.0), _split(0, 2.0)), (_split(1, 0.0), _split(1, 2.0))
-    with pytest.raises(ConfigError, match=r"int8.* \d+\.\d\d% of val.* \d+\.\d\d% with fp32") as refusal:
-        check_int8(train, val, 10)
+    with pytest.raises(ConfigError, match=r"int8.* \d+\.\d\d% of val.* \d+\.\d\d% without") as refusal:
+        check_setting("features.precision=int8", train, val, 10)
     assert "0.5 points" in refusal.value.allowed

@@ -98,6 +98,18 @@ def test_sobol__fills_choices_and_intervals_evenly() -> None:
     assert set(halves) == {8}
 
 
+def test_random__gives_each_decade_its_share() -> None:
+    rates = [setting["lr"] for setting in Proposals(MIXED, "random", seed=0, direction="max").ask(400)]
+    assert 170 < sum(rate < 0.01 for rate in rates) < 230  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_proposals__are_silent_where_a_dimension_has_one_value(sampler: str, capfd: pytest.CaptureFixture[str]) -> None:
+    space = parse_space({"size": "16,32", "epochs": "range(2,3)"}, [])[0]
+    assert len(Proposals(space, sampler, seed=0, direction="max").ask(8)) == 2
+    assert capfd.readouterr() == ("", "")
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.floats(1e-6, 1e3), st.floats(1.0001, 1e3), st.booleans(), st.sampled_from(LEARNING))
 def test_proposals__stay_within_an_interval(low: float, factor: float, log: bool, sampler: str) -> None:
