@@ -52,6 +52,25 @@ def replace(file: str, content: bytes) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def test_digests__of_what_was_read_before_an_interruption_are_remembered(
+    files: list[str], ledger: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = pictures._read
+
+    def until_the_last(name: bytes) -> str:
+        if name.endswith(b"4.jpg"):
+            raise KeyboardInterrupt
+        return noted(name)
+
+    monkeypatch.setattr(pictures, "_AT_ONCE", 2)
+    monkeypatch.setattr(pictures, "_read", until_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        digests(files, ledger)
+    monkeypatch.setattr(pictures, "_read", noted)
+    assert digests(files, ledger) == plain(files)
+    assert sorted(read) == files, "each once"
+
+
 def test_digests__are_of_the_content_and_read_once(files: list[str], ledger: Path, read: list[str]) -> None:
     assert digests(files, ledger) == plain(files)
     assert sorted(read) == files
