@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,14 +20,17 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import SPLITS, Split, describe_skipped
 from dogbreed.data.loading import SplitLoaders
-from dogbreed.errors import ConfigError
+from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
 from dogbreed.features.datamodule import FeatureDataModule
 from dogbreed.features.engines import Engine, check_names, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
+from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
+
+_CALIBRATIONS = "calibrations.json"
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule)
         precision=settings.precision,
         device="cuda" if on_gpu else "cpu",
         decoder=settings.decoder,
-        examples=calibration_pictures(pictures, FeatureCache(settings.root).root / LEDGER)
+        examples=calibration_pictures(pictures, FeatureCache(settings.root).root)
         if settings.precision == "int8"
         else None,
     )
@@ -165,18 +171,34 @@ def _check(setting: str, load: Callable[..., Loaded], engine: Engine, plain: Eng
     say(f"a linear probe gets {found.with_it:.2%} of val right with it, {found.without:.2%} without")
 
 
-def calibration_pictures(pictures: BreedDataModule, ledger: Path) -> Iterator[Tensor]:
+def calibration_pictures(pictures: BreedDataModule, cache: Path) -> Iterator[Tensor]:
     """Pictures of train to calibrate int8 on, uint8 (1, 3, S, S) each.
 
-    By their content, at random so to say, and the same ones each time: another picture in train seldom changes the
-    choice, on which all int8 features depend.
+    By their content, at random so to say. All int8 features depend on the choice, so the cache remembers it for this
+    folder of pictures, and it stands for as long as all of them do.
     """
     split = pictures.split("train")
-    found = digests(split.paths, ledger)
-    chosen = sorted((digest, index) for index, digest in enumerate(found) if digest)[:CALIBRATION_PICTURES]
-    paths, targets = [split.paths[index] for _, index in chosen], [split.targets[index] for _, index in chosen]
+    found = digests(split.paths, cache / LEDGER)
+    places = {digest: index for index, digest in enumerate(found) if digest}
+    folder = os.path.abspath(pictures.root)
+    chosen = _calibrations(cache).get(folder, [])
+    if len(chosen) < min(CALIBRATION_PICTURES, len(places)) or not places.keys() >= set(chosen):
+        chosen = sorted(places)[:CALIBRATION_PICTURES]
+        with suppress(OutputError):  # a cache that may only be read
+            write_json(cache / _CALIBRATIONS, {**_calibrations(cache), folder: chosen})
+    indices = [places[digest] for digest in chosen]
+    paths, targets = [split.paths[index] for index in indices], [split.targets[index] for index in indices]
     dataset = PictureDataset(Split("train", paths, targets), pictures.spec)
     return (sample.image[None] for sample in map(dataset.__getitem__, range(len(dataset))) if sample.image is not None)
+
+
+def _calibrations(cache: Path) -> dict[str, list[str]]:
+    """The digests of the pictures chosen for each folder; nothing where the file is damaged or not there."""
+    try:
+        known = json.loads((cache / _CALIBRATIONS).read_text())
+        return {folder: [str(digest) for digest in chosen] for folder, chosen in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _spread(split: Split, count: int) -> Split:

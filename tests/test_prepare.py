@@ -16,6 +16,7 @@ from PIL import Image
 import dogbreed.train
 from dogbreed import prepare
 from dogbreed.data.datamodule import BreedDataModule
+from dogbreed.data.images import picture_digest
 from dogbreed.models.backbones import Backbone
 from dogbreed.prepare import calibration_pictures
 from dogbreed.serving.artifact import load_artifact
@@ -174,19 +175,27 @@ def test_train__a_cache_that_cannot_be_written_is_one_clear_error(
     assert str(tmp_path / "features") in ended.err
 
 
-def test_calibration__hardly_changes_with_another_picture(
+def test_calibration__stands_for_as_long_as_its_pictures_do(
     shared_folder: Path, tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "CALIBRATION_PICTURES", 8)
-    root = Path(shutil.copytree(shared_folder, tmp_path / "photos"))
+    root, cache = Path(shutil.copytree(shared_folder, tmp_path / "photos")), tmp_path / "cache"
 
     def choose() -> set[bytes]:
         pictures = BreedDataModule(root, backbone.transform, batch_size=4)
-        chosen = calibration_pictures(pictures, tmp_path / "pictures.sqlite")
-        return {picture.numpy().tobytes() for picture in chosen}
+        return {picture.numpy().tobytes() for picture in calibration_pictures(pictures, cache)}
 
     before = choose()
     assert len(before) == 8
-    first = sorted((root / "train").rglob("*.jpg"))[0]
-    Image.open(first).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(first.with_name("00_another.jpg"))
-    assert len(choose() & before) >= 7
+    for path in sorted((root / "train").rglob("*.jpg")):
+        Image.open(path).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(path.with_name(f"another_{path.name}"))
+    assert choose() == before, "with twice as many pictures"
+    chosen = set(json.loads((cache / "calibrations.json").read_text())[str(root)])
+    for path in (root / "train").rglob("*.jpg"):
+        if picture_digest(path.read_bytes()) == min(chosen):
+            path.unlink()
+    without = choose()
+    assert len(without) == 8
+    assert without != before
+    (cache / "calibrations.json").write_text("damaged")
+    assert choose() == without
