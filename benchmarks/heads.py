@@ -236,7 +236,6 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
     """A sweep of linear heads over lr (log, 0.001 to 0.1) and batch size, measured on val after every epoch."""
     chance = random.Random(0)
     recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), chance.choice(batch_sizes), epochs) for i in range(trials)}
-    old = {size: by_lightning(data, classes, size, 1)[0] for size in {recipe.batch_size for recipe in recipes.values()}}
     train, val = _views(data)
     with Sampled() as memory:
         watch = Stopwatch()
@@ -247,6 +246,7 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
     best = max(row["val/acc"] for outcome in outcomes.values() for row in outcome.curve)
     peak = memory.peak / 2**30 or None
     gpu = torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else None
+    old = {size: by_lightning(data, classes, size, 1)[0] for size in {recipe.batch_size for recipe in recipes.values()}}
     alone = sum(recipe.epochs * old[recipe.batch_size] for recipe in recipes.values())
     return {
         "wall_s": wall,
