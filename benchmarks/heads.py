@@ -237,6 +237,8 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
     chance = random.Random(0)
     recipes = {i: make_recipe(10 ** chance.uniform(-3, -1), chance.choice(batch_sizes), epochs) for i in range(trials)}
     train, val = _views(data)
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     with Sampled() as memory:
         watch = Stopwatch()
         with Fleet(train, val, classes, device=DEVICE) as fleet:
@@ -246,7 +248,7 @@ def measure_sweep(data: Data, classes: int, trials: int, epochs: int, batch_size
     best = max(row["val/acc"] for outcome in outcomes.values() for row in outcome.curve)
     peak = memory.peak / 2**30 or None
     gpu = torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else None
-    old = {size: by_lightning(data, classes, size, 1)[0] for size in {recipe.batch_size for recipe in recipes.values()}}
+    old = {size: by_lightning(data, classes, size, 3)[0] for size in {recipe.batch_size for recipe in recipes.values()}}
     alone = sum(recipe.epochs * old[recipe.batch_size] for recipe in recipes.values())
     return {
         "wall_s": wall,
@@ -305,8 +307,8 @@ def show_sweep(row: dict[str, Any]) -> None:
     shape = f"{row['pictures']} x {row['width']}, {row['classes']} classes"
     print(f"\n{row['trials']} trials x {row['epochs']} epochs, {shape}:")
     print(f"{row['wall_s']:.1f} s wall, {row['cpu_s']:.1f} s of processor time; best val/acc {row['best_val_acc']:.4f}")
-    old = row["lightning_s"]
-    print(f"by {LIGHTNING} one after the other ~{old:,.0f} s, extrapolated from an epoch: ~{old / row['wall_s']:.0f} x")
+    old, ratio = row["lightning_s"], row["lightning_s"] / row["wall_s"]
+    print(f"by {LIGHTNING} one after the other ~{old:,.0f} s, extrapolated from three epochs: ~{ratio:.0f} x")
     for name, what in (("peak_pss_gib", "PSS of all processes"), ("gpu_peak_gib", "GPU memory")):
         if row[name]:
             print(f"peak {what}: {row[name]:.2f} GiB")

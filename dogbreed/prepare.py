@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -29,8 +30,6 @@ from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
 from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
-
-_CALIBRATIONS = "calibrations.json"
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,8 @@ def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule)
         ConfigError: there is no such engine or device.
     """
     asked, there = config.trainer.accelerator, torch.cuda.is_available()
-    if asked in ("gpu", "cuda") and not there:
-        raise ConfigError(
-            f"trainer.accelerator={asked} on a machine without one", "auto or cpu", "trainer.accelerator=auto"
-        )
+    if asked in ("gpu", "cuda") and not (there or torch.backends.mps.is_available()):
+        raise ConfigError(f"trainer.accelerator={asked}, and there is no GPU", "auto or cpu here", "set it")
     on_gpu = there and asked in ("auto", "gpu", "cuda")
     settings = config.features
     return make_engine(
@@ -180,25 +177,26 @@ def calibration_pictures(pictures: BreedDataModule, cache: Path) -> Iterator[Ten
     split = pictures.split("train")
     found = digests(split.paths, cache / LEDGER)
     places = {digest: index for index, digest in enumerate(found) if digest}
-    folder = os.path.abspath(pictures.root)
-    chosen = _calibrations(cache).get(folder, [])
+    file = cache / f"calibration-{_name_of(pictures)}.json"
+    try:
+        chosen = [str(digest) for digest in json.loads(file.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):  # there is none, or it is damaged
+        chosen = []
     if len(chosen) < min(CALIBRATION_PICTURES, len(places)) or not places.keys() >= set(chosen):
         chosen = sorted(places)[:CALIBRATION_PICTURES]
         with suppress(OutputError):  # a cache that may only be read
-            write_json(cache / _CALIBRATIONS, {**_calibrations(cache), folder: chosen})
+            write_json(file, chosen)
     indices = [places[digest] for digest in chosen]
     paths, targets = [split.paths[index] for index in indices], [split.targets[index] for index in indices]
     dataset = PictureDataset(Split("train", paths, targets), pictures.spec)
     return (sample.image[None] for sample in map(dataset.__getitem__, range(len(dataset))) if sample.image is not None)
 
 
-def _calibrations(cache: Path) -> dict[str, list[str]]:
-    """The digests of the pictures chosen for each folder; nothing where the file is damaged or not there."""
-    try:
-        known = json.loads((cache / _CALIBRATIONS).read_text())
-        return {folder: [str(digest) for digest in chosen] for folder, chosen in known.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+def _name_of(pictures: BreedDataModule) -> str:
+    """16 hexadecimal digits for what is train: a folder, less what is split off."""
+    seed = pictures.seed if any(pictures.fractions.values()) else None
+    described = json.dumps([os.path.abspath(pictures.root), pictures.fractions, seed])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def _spread(split: Split, count: int) -> Split:

@@ -95,7 +95,6 @@ CONTRADICTIONS = {
     "features.decoder=nvjpeg": "features.decoder",
     "features.decoder=gpu": "features.decoder",
     "features=pixels features.engine=onnx": "features.engine",
-    "trainer.accelerator=gpu": "trainer.accelerator",
     "features.batch_size=0": "features.batch_size",
     "features.batch_size=few": "features.batch_size",
     "features.seed=tomorrow": "features.seed",
@@ -109,6 +108,14 @@ def test_train__what_contradicts_itself_is_one_clear_error(run: Any, shared_fold
     assert ended.err.count("error:") == 1
     assert "what to do:" in ended.err
     assert CONTRADICTIONS[overrides] in ended.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_train__asked_for_a_gpu_that_is_not_there(run: Any, shared_folder: Path, tmp_path: Path) -> None:
+    ended = run(shared_folder, "run", "trainer.accelerator=gpu")
+    assert ended.code == 1
+    assert "error: trainer.accelerator=gpu, and there is no GPU" in ended.err
+    assert not list((tmp_path / "features").glob("*/features.bin")), "before the pass"
 
 
 @pytest.mark.parametrize("path", ["cached", pytest.param("pixels", marks=pytest.mark.slow)])
@@ -190,12 +197,13 @@ def test_calibration__stands_for_as_long_as_its_pictures_do(
     for path in sorted((root / "train").rglob("*.jpg")):
         Image.open(path).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(path.with_name(f"another_{path.name}"))
     assert choose() == before, "with twice as many pictures"
-    chosen = set(json.loads((cache / "calibrations.json").read_text())[str(root)])
+    (file,) = cache.glob("calibration-*.json")
+    chosen = set(json.loads(file.read_text()))
     for path in (root / "train").rglob("*.jpg"):
         if picture_digest(path.read_bytes()) == min(chosen):
             path.unlink()
     without = choose()
     assert len(without) == 8
     assert without != before
-    (cache / "calibrations.json").write_text("damaged")
+    file.write_text("damaged")
     assert choose() == without

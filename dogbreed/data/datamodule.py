@@ -45,6 +45,9 @@ class BreedDataModule(SplitLoaders):
         views: how many views of a training picture the epochs read in turn, the clean one first; None for a
             fresh one each epoch.
         view_seed: of the augmented ones among `views`; of fresh ones it is `seed`.
+
+    Attributes:
+        fractions: for "val" and "test", the share of train to use; None for a folder of its own.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class BreedDataModule(SplitLoaders):
         self.num_workers = num_workers
         self.views = views
         self.view_seed = view_seed
-        self._fractions = {"val": val_fraction, "test": test_fraction}
+        self.fractions = {"val": val_fraction, "test": test_fraction}
         self._class_names = tuple(class_names) if class_names is not None else None
         self._splits: dict[str, Split] = {}
         self._unreadable: dict[str, str] = {}
@@ -191,7 +194,7 @@ class BreedDataModule(SplitLoaders):
 
     def _scan(self, name: str) -> None:
         folder = find_split(self.root, name)
-        if folder is None and self._fractions.get(name) is None:
+        if folder is None and self.fractions.get(name) is None:
             require_split(self.root, name)
         if folder is None:
             self.split("train")  # what is split off comes out of train, so train is only known once both are
@@ -202,7 +205,7 @@ class BreedDataModule(SplitLoaders):
     def _split_off_missing(self, train: Split) -> Split:
         rest, whole = train, len(train)
         for name in ("val", "test"):
-            fraction = self._fractions[name]
+            fraction = self.fractions[name]
             if fraction is not None and find_split(self.root, name) is None:
                 # A fraction is a share of the whole, whichever is split off first.
                 rest, self._splits[name] = split_off(rest, name, fraction, self.seed, whole)

@@ -47,9 +47,8 @@ def extract(
     if batch_size is None:
         batch_size = CPU_BATCH if engine.device == "cpu" else GPU_BATCH
     if workers is None:
-        workers = available_cores() if len(tasks) > 2 * batch_size else 0
-    if decoder:
-        workers = min(workers, _READERS)
+        cores = min(available_cores(), _READERS) if decoder else available_cores()
+        workers = cores if len(tasks) > 2 * batch_size else 0
     pictures = Pictures(datasets, digests, tasks)
     loader: DataLoader[Any] = DataLoader(
         ReadFiles(pictures) if decoder else ReadViews(pictures, engine if in_workers else None),

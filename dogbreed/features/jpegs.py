@@ -70,7 +70,9 @@ class JpegDecoder:
             result = pool.submit(following)
             while (found := result.result()) is not None:
                 result = pool.submit(following)
-                if stream is not None:  # its memory may be used again only when this thread's stream is done with it
+                if stream is not None and len(
+                    found.done
+                ):  # its memory may be used again only when this thread's stream is done with it
                     found.features.record_stream(torch.cuda.current_stream())
                 yield found
 
@@ -79,23 +81,38 @@ class JpegDecoder:
         views = list(batch.views.features.to(self.device))
         files, waiting = batch.files, batch.waiting.tolist()
         for first in range(0, len(files), _AT_ONCE):
-            images = self._images(files[first : first + _AT_ONCE])
-            for task, place in waiting:
-                if not first <= place < first + _AT_ONCE:
-                    continue
-                image = images[place - first]
-                if isinstance(image, Tensor):
-                    views.append(pictures.view(task, image))
-                    done.append(task)
-                else:
-                    unreadable.append(_why_not(pictures.path(task), files[place], image))
+            places = range(first, min(first + _AT_ONCE, len(files)))
+            some = [(task, place - first) for task, place in waiting if place in places]
+            self._view(files[first : places.stop], some, pictures, done, views, unreadable)
         return Extracted(torch.tensor(done, dtype=torch.int64), stack(views), unreadable)
+
+    def _view(
+        self,
+        files: Sequence[Tensor],
+        waiting: Sequence[tuple[int, int]],
+        pictures: Pictures,
+        done: list[int],
+        views: list[Tensor],
+        unreadable: list[Unreadable],
+    ) -> None:
+        """Add what comes of these files, whose pictures then go."""
+        images = self._images(files)
+        for task, place in waiting:
+            image = images[place]
+            if isinstance(image, Tensor):
+                views.append(pictures.view(task, image))
+                done.append(task)
+            else:
+                unreadable.append(_why_not(pictures.path(task), files[place], image))
 
     def _images(self, files: Sequence[Tensor]) -> list[Tensor | str]:
         """The pictures, uint8 (3, H, W) on the device, or why one is refused."""
         try:
             return list(self._decode(list(files)))
         except RuntimeError as error:
+            fault = isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError)
+            if fault or "out of memory" in str(error).lower():  # no file's fault
+                raise _refused(_reason(error), "a smaller features.batch_size, or features.decoder=cpu") from error
             if len(files) == 1:
                 return [_reason(error)]
             return [image for file in files for image in self._images([file])]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import math
+import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dogbreed.errors import ConfigError, did_you_mean
@@ -55,6 +56,7 @@ class Proposals:
         if sampler == "grid":
             _enqueue_grid(self._study, space)
         self._failed = optuna.trial.TrialState.FAIL
+        self._chance = random.Random(derive_seed(seed, "others"))
         self._tries = _TRIES_OF_TPE if sampler == "tpe" else _TRIES
         self._proposed: set[str] = set()
         self._asked: list[Any] = []
@@ -74,18 +76,30 @@ class Proposals:
 
     def _next(self) -> tuple[Setting, Any]:
         """A setting that is new, and Optuna's trial of it."""
-        for _ in range(self._tries):
+        tries = itertools.count() if self.space.size is None else range(self._tries)
+        for _ in tries:
             trial = self._study.ask(self._ways)
-            setting = {key: _value(dimension, trial.params[key]) for key, dimension in self.space.dimensions.items()}
+            setting = self._setting(trial.params)
             if self._is_new(setting):
                 return setting, trial
             self._tell(trial, None)
-        # The sampler insists on what has been tried: take what is left in its order.
-        return next((setting, None) for setting in settings_of(self.space) if self._is_new(setting))
+        # The sampler insists on what has been tried: any of the others, of whose value it learns all the same.
+        proposed = next(drawn for drawn in self._others() if self._is_new(self._setting(drawn)))
+        self._study.enqueue_trial(proposed)
+        return self._setting(proposed), self._study.ask(self._ways)
+
+    def _others(self) -> Iterator[dict[str, Any]]:
+        """Settings as Optuna would propose them: some at random, then all in their order."""
+        countable = {key: _countable(dimension) for key, dimension in self.space.dimensions.items()}
+        for _ in range(_TRIES):
+            yield {key: self._chance.choice(values) for key, values in countable.items()}
+        yield from _products(self.space)
+
+    def _setting(self, proposed: Mapping[str, Any]) -> Setting:
+        return {key: _value(dimension, proposed[key]) for key, dimension in self.space.dimensions.items()}
 
     def _tell(self, trial: Any, value: float | None) -> None:
-        if trial is not None:
-            self._study.tell(trial, value, state=self._failed if value is None else None)
+        self._study.tell(trial, value, state=self._failed if value is None else None)
 
     def _is_new(self, setting: Setting) -> bool:
         name = repr(sorted(setting.items()))
@@ -96,9 +110,13 @@ class Proposals:
 
 def settings_of(space: SearchSpace) -> Iterator[Setting]:
     """Every setting of a space that can be counted, the last dimension changing first, as in Hydra's grid."""
-    values = [dimension.values or () for dimension in space.dimensions.values()]
-    for chosen in itertools.product(*values):
-        yield dict(zip(space.dimensions, chosen, strict=True))
+    for proposed in _products(space):
+        yield {key: _value(dimension, proposed[key]) for key, dimension in space.dimensions.items()}
+
+
+def _products(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    for proposed in itertools.product(*map(_countable, space.dimensions.values())):
+        yield dict(zip(space.dimensions, proposed, strict=True))
 
 
 def _make_sampler(optuna: Any, name: str, seed: int) -> Any:
@@ -120,8 +138,8 @@ def _enqueue_grid(study: Any, space: SearchSpace) -> None:
                 "choice(...), range(...) or int(interval(...)), whose values can be counted",
                 f"list its values, {key}=choice(...), or use hydra.sweeper.sampler=sobol",
             )
-    for proposed in itertools.product(*map(_countable, space.dimensions.values())):
-        study.enqueue_trial(dict(zip(space.dimensions, proposed, strict=True)))
+    for proposed in _products(space):
+        study.enqueue_trial(proposed)
 
 
 def _distribution(dimension: Dimension, optuna: Any) -> Any:
@@ -157,5 +175,5 @@ def _optuna() -> Any:
         raise ConfigError(f"a sweep, but {error.name} is not installed", "Optuna 5 or newer, SciPy", hint) from error
     if int(importlib.metadata.version("optuna").split(".")[0]) < 5:
         raise ConfigError(f"a sweep with Optuna {optuna.__version__}", "Optuna 5 or newer", hint)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of dimensions with one value only
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its Sobol warns of a dimension with one value
     return optuna

@@ -104,10 +104,27 @@ def test_random__gives_each_decade_its_share() -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_proposals__are_silent_where_a_dimension_has_one_value(sampler: str, capfd: pytest.CaptureFixture[str]) -> None:
-    space = parse_space({"size": "16,32", "epochs": "range(2,3)"}, [])[0]
-    assert len(Proposals(space, sampler, seed=0, direction="max").ask(8)) == 2
-    assert capfd.readouterr() == ("", "")
+def test_proposals__are_silent_where_a_dimension_has_one_value(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+    import optuna
+
+    space = parse_space({"epochs": "range(2,3)", "size": "range(0,30)"}, [])[0]
+    optuna.logging.enable_propagation()
+    try:
+        assert len(Proposals(space, sampler, seed=0, direction="max").ask(8)) == 8
+    finally:
+        optuna.logging.disable_propagation()
+    assert not caplog.records
+
+
+def test_tpe__learns_of_what_it_would_not_have_tried() -> None:
+    space = parse_space({key: "range(0,6)" for key in "abc"}, [])[0]
+    proposals, told = Proposals(space, "tpe", seed=0, direction="max"), []
+    for _ in range(60):
+        (asked,) = proposals.ask(1)
+        told.append(-sum(abs(int(value or 0) - 3) for value in asked.values()))
+        proposals.tell(told[-1:])
+    assert max(told) == 0
+    assert sum(trial.value is not None for trial in proposals._study.trials) == 60
 
 
 @settings(max_examples=25, deadline=None)
