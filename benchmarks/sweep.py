@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.features import ENGINES, make_engines, make_untrained
-from benchmarks.heads import make_recipe
+from benchmarks.head_epochs import make_recipe
 from benchmarks.measuring import Stopwatch, describe_machine, finish, print_machine, print_table
 from benchmarks.old_way import NUM_CLASSES, OldWay, draw_pictures
 from dogbreed.data.dataset import PictureDataset
