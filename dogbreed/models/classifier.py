@@ -23,6 +23,21 @@ MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[..., Any]
 
 
+class Network(nn.Module):
+    """A frozen backbone and the head that is trained, as one module: what a debugger's hook is registered on."""
+
+    def __init__(self, backbone: Backbone, head: Head) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, C) of uint8 pictures (B, 3, S, S), or of their features (B, D)."""
+        features = inputs if inputs.ndim == 2 else self.backbone(inputs)
+        # The backbone stays in float32 whatever precision the head is trained in.
+        logits: Tensor = self.head(features.to(next(self.head.parameters()).dtype))
+        return logits
+
+
 class BreedClassifier(pl.LightningModule):
     """Trains `head` on the features of a frozen `backbone`.
 
@@ -62,8 +77,7 @@ class BreedClassifier(pl.LightningModule):
             )
         if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
             raise ConfigError(f"label_smoothing={label_smoothing}", "in [0, 1)", "set label_smoothing")
-        self.backbone = backbone
-        self.head = head
+        self.network = Network(backbone, head)
         self.class_names = tuple(class_names)
         self.seed = seed
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
@@ -92,11 +106,19 @@ class BreedClassifier(pl.LightningModule):
         scheduler = self._make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    @property
+    def backbone(self) -> Backbone:
+        """Frozen: uint8 pictures (B, 3, S, S) -> features (B, D)."""
+        return self.network.backbone
+
+    @property
+    def head(self) -> Head:
+        """Trained: features (B, D) -> logits (B, C)."""
+        return self.network.head
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, C) of uint8 pictures (B, 3, S, S), or of their features (B, D)."""
-        features = inputs if inputs.ndim == 2 else self.backbone(inputs)
-        # The backbone stays in float32 whatever precision the head is trained in.
-        logits: Tensor = self.head(features.to(next(self.head.parameters()).dtype))
+        logits: Tensor = self.network(inputs)
         return logits
 
     def _step(self, batch: Batch, split: str) -> Tensor:
@@ -140,7 +162,7 @@ class BreedClassifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the backbone out, but for its fingerprint."""
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("head.")}
+        checkpoint["state_dict"] = {f"head.{name}": entry for name, entry in self.head.state_dict().items()}
         checkpoint["backbone"] = self._fingerprint
         checkpoint["class_names"] = list(self.class_names)
         checkpoint["head"] = {"kind": self.head.kind, **self.head.settings()}
@@ -162,8 +184,8 @@ class BreedClassifier(pl.LightningModule):
                     "a checkpoint of the same backbone, weights, head and classes",
                     "resume with the overrides of that run, or start a new one",
                 )
-        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("head.")}
-        checkpoint["state_dict"] = {**rest, **checkpoint["state_dict"]}
+        head = {f"network.{name}": entry for name, entry in checkpoint["state_dict"].items()}
+        checkpoint["state_dict"] = {**self.state_dict(), **head}
 
 
 def balanced_weights(counts: Sequence[int]) -> Tensor:

@@ -112,7 +112,7 @@ def test_classifier__trains_the_head_alone(backbone: Backbone, shared_folder: Pa
     make_trainer().fit(model, make_data(shared_folder, backbone))
 
     changed = {name for name, entry in model.state_dict().items() if not torch.equal(entry, before[name])}
-    assert changed == {"head.linear.weight", "head.linear.bias"}
+    assert changed == {"network.head.linear.weight", "network.head.linear.bias"}
 
 
 def test_classifier__draws_the_same_dropout_whatever_was_drawn_before(backbone: Backbone, shared_folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is wrong with a run, where its time went, and what to change."""

@@ -1,0 +1,270 @@
+"""What the rules see of a run: statistics of its tensors at some steps, every loss, and the machine meanwhile.
+
+The live run, a recorded run, and what smdebug saved all become the same samples, so one rule judges all three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Mode = Literal["TRAIN", "EVAL"]
+
+#: The collections of smdebug, and what it has no collection for: `inputs` (normalised pixels, or features, as the
+#: network reads them), and by the type of the layer: relu_outputs, tanh_inputs, sigmoid_inputs, activation_inputs.
+COLLECTIONS = (
+    "losses", "weights", "biases", "gradients", "inputs",
+    "relu_outputs", "tanh_inputs", "sigmoid_inputs", "activation_inputs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How tensors are measured: the rules' parameters that matter before a rule sees a number.
+
+    Attributes:
+        rtol: relative tolerance with which a tensor counts as unchanged.
+        tanh: between which inputs a tanh is not saturated.
+        sigmoid: between which inputs a sigmoid is not saturated.
+    """
+
+    rtol: float = 1e-5
+    tanh: tuple[float, float] = (-9.4999, 9.4999)
+    sigmoid: tuple[float, float] = (-23.0, 16.99999)
+
+
+@dataclass(frozen=True)
+class TensorStats:
+    """A tensor at a step. Statistics are over its finite values; 0.0 where there is none.
+
+    Attributes:
+        collection: one of COLLECTIONS.
+        size: number of values.
+        zeros, nans, infs: how many of them are.
+        mean, abs_mean, variance, l2: of the values; `l2` is the norm.
+        p05, p95: percentiles; None where they were not asked for.
+        update_l2: norm of the difference to the tensor's last sample in this mode; None for its first.
+        excess: the largest |x - last| - rtol * |last|: unchanged means that it is at most atol; None for the first.
+        active: of an activation, for each unit (feature or channel) the share of the batch, in [0, 1], in which it
+            is active: above zero (relu_outputs) or not saturated (tanh_inputs, sigmoid_inputs).
+    """
+
+    collection: str
+    size: int
+    zeros: int
+    nans: int
+    infs: int
+    mean: float
+    abs_mean: float
+    variance: float
+    l2: float
+    p05: float | None = None
+    p95: float | None = None
+    update_l2: float | None = None
+    excess: float | None = None
+    active: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was seen of one mode up to and at a step; lists reach back to the mode's last sample.
+
+    Attributes:
+        step: optimiser steps done before the newest batch: 0 for the first batch of TRAIN. EVAL has TRAIN's step.
+        mode: TRAIN or EVAL (of val, never of test).
+        epoch: from 0.
+        seconds: since the start of the run.
+        tensors: name -> statistics, at `step`; names as smdebug's.
+        losses: (step, loss of the batch); in EVAL the step is the batch's number over all evaluations.
+        durations: seconds of each step, waiting for data included.
+        waits: seconds of each step spent waiting for data.
+        pairs: (true class, predicted class, pictures).
+        ends_epoch: whether an epoch of training, or an evaluation, ends here.
+    """
+
+    step: int
+    mode: Mode
+    epoch: int = 0
+    seconds: float = 0.0
+    tensors: Mapping[str, TensorStats] = field(default_factory=dict)
+    losses: tuple[tuple[int, float], ...] = ()
+    durations: tuple[float, ...] = ()
+    waits: tuple[float, ...] = ()
+    pairs: tuple[tuple[int, int, int], ...] = ()
+    ends_epoch: bool = False
+
+
+@dataclass(frozen=True)
+class PictureStats:
+    """The pictures as the backbone reads them, after normalisation.
+
+    Attributes:
+        pictures: how many were measured.
+        mean: over all their pixels and channels.
+    """
+
+    pictures: int
+    mean: float
+
+
+@dataclass(frozen=True)
+class MachineSample:
+    """The machine at a moment; every list by core or by GPU.
+
+    Attributes:
+        seconds: since the start of the run.
+        cores: use of each core in percent.
+        io_wait: share of each core's time spent waiting for the disk, in percent; empty where not known.
+        memory: of this run's processes, in GiB.
+        gpus: use of each GPU in percent.
+        gpu_memory: use of each GPU's memory in percent.
+        loaders: loader processes that are alive.
+        training: whether the training loop ran.
+    """
+
+    seconds: float
+    cores: tuple[float, ...] = ()
+    io_wait: tuple[float, ...] = ()
+    memory: float = 0.0
+    gpus: tuple[float, ...] = ()
+    gpu_memory: tuple[float, ...] = ()
+    loaders: int = 0
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the run beside the samples: decides what applies, and fills in the remedies.
+
+    Attributes:
+        settings: dotted key -> value of the config; empty where it is not known (somebody else's job).
+        defaults: dotted key -> the value that the chosen files of conf/ would give.
+        num_classes: C; None where it is not known.
+        class_names: length C, or empty.
+        train_counts: pictures of each class in train, length C; None where they are not known.
+        activations: types of the layers with activations that are watched, such as "relu"; None: not known.
+        cores: of the machine.
+        gpus: of the machine; None where that is not known.
+        features: whether the run trains on features; None where that is not known.
+        steps_per_epoch: of training; None where that is not known.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    train_counts: tuple[int, ...] | None = None
+    activations: tuple[str, ...] | None = None
+    cores: int | None = None
+    gpus: int | None = None
+    features: bool | None = None
+    steps_per_epoch: int | None = None
+
+
+Event = Sample | PictureStats | MachineSample
+_KINDS: dict[str, type[Any]] = {"sample": Sample, "pictures": PictureStats, "machine": MachineSample, "facts": Facts}
+
+
+def to_json(event: Event | Facts | Measure) -> dict[str, Any]:
+    """The event as plain values; what is no finite number becomes a word, for JSON has none for it."""
+    kind = next((name for name, cls in _KINDS.items() if isinstance(event, cls)), "measure")
+    plain = {key: value for key, value in asdict(event).items() if value not in (None, (), {})}
+    return {"kind": kind, **_words(plain)}
+
+
+def from_json(content: Mapping[str, Any]) -> Event | Facts | Measure:
+    """The event that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none, or one of another version.
+    """
+    fields = {key: _numbers(value) for key, value in content.items() if key != "kind"}
+    if content["kind"] == "sample":
+        fields["tensors"] = {name: TensorStats(**stats) for name, stats in fields.get("tensors", {}).items()}
+    cls = Measure if content["kind"] == "measure" else _KINDS[content["kind"]]
+    event: Event | Facts | Measure = cls(**fields)
+    return event
+
+
+def summarise(
+    values: Tensor,
+    collection: str,
+    *,
+    measure: Measure,
+    last: Tensor | None = None,
+    percentiles: bool = False,
+) -> TensorStats:
+    """The statistics of a tensor.
+
+    Args:
+        values: of any shape; activations have the batch first and the units (features or channels) second.
+        collection: one of COLLECTIONS.
+        measure: the tolerances.
+        last: the same tensor at its last sample, if there was one of this shape.
+        percentiles: whether p05 and p95 are wanted; they cost as much as all the rest.
+    """
+    values = values.detach()
+    flat = values.reshape(-1).float()
+    finite = flat.isfinite()
+    whole = bool(finite.all())
+    nans = 0 if whole else int(flat.isnan().sum())
+    kept = flat if whole else flat[finite]
+    update_l2 = excess = None
+    if last is not None and last.shape == values.shape:
+        before = last.reshape(-1).float()
+        difference = (flat - before).abs_()
+        update_l2 = float(torch.linalg.vector_norm(difference))
+        # A NaN is a change, also where there was one before: allclose says so too.
+        beyond = difference.sub_(before.abs(), alpha=measure.rtol).nan_to_num_(nan=math.inf)
+        excess = float(beyond.max()) if len(flat) else 0.0
+    count = len(kept)
+    low = high = None
+    if percentiles and count:
+        low, high = (float(kept.kthvalue(1 + round(share * (count - 1))).values) for share in (0.05, 0.95))
+    return TensorStats(
+        collection=collection,
+        size=len(flat),
+        zeros=int((flat == 0).sum()),
+        nans=nans,
+        infs=len(flat) - count - nans,
+        mean=float(kept.mean()) if count else 0.0,
+        abs_mean=float(kept.abs().mean()) if count else 0.0,
+        variance=float(kept.var(unbiased=False)) if count else 0.0,
+        l2=float(torch.linalg.vector_norm(kept)) if count else 0.0,
+        p05=low,
+        p95=high,
+        update_l2=update_l2,
+        excess=excess,
+        active=_active(values, collection, measure),
+    )
+
+
+def _active(values: Tensor, collection: str, measure: Measure) -> tuple[float, ...] | None:
+    bounds = {"relu_outputs": (0.0, math.inf), "tanh_inputs": measure.tanh, "sigmoid_inputs": measure.sigmoid}
+    if collection not in bounds or values.ndim < 2:
+        return None
+    low, high = bounds[collection]
+    inside = (values > low) & (values < high)
+    units = inside.float().transpose(0, 1).flatten(1).mean(dim=1)
+    return tuple(round(share, 4) for share in units.tolist())
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # nan, inf, -inf
+    if isinstance(value, dict):
+        return {str(key): _words(entry) for key, entry in value.items()}
+    return [_words(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _numbers(value: Any) -> Any:
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _numbers(entry) for key, entry in value.items()}
+    return tuple(_numbers(entry) for entry in value) if isinstance(value, list | tuple) else value
