@@ -66,6 +66,21 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
+def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The config with these overrides, for a command that is not Hydra's own.
+
+    Raises:
+        ConfigError: an override that cannot be.
+    """
+    prepare()
+    _check_grammar(overrides)
+    try:
+        with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+            return hydra.compose(config_name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _explain(error, config_name) from error
+
+
 def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     """What the section `key` of the config describes, or None where it names no `_target_`.
 

@@ -53,6 +53,10 @@ class FrozenError(DogbreedError):
     """A parameter or buffer of a frozen backbone has changed."""
 
 
+class HealthError(DogbreedError):
+    """A rule that was asked to end the run found what it looks for."""
+
+
 class OutputError(DogbreedError):
     """A file or directory that cannot be written."""
 

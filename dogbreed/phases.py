@@ -34,16 +34,33 @@ class Phase:
 
 
 class Clock:
-    """The phases of one run, by the wall clock."""
+    """The phases of one run, by the wall clock.
+
+    Attributes:
+        root: the whole run.
+        begun: when its first phase began, by time.monotonic(); None before.
+    """
 
     def __init__(self) -> None:
         self.root = Phase("run")
+        self.begun: float | None = None
         self._open = [self.root]
+
+    @property
+    def current(self) -> Phase:
+        """The innermost phase that is open."""
+        return self._open[-1]
+
+    def begin(self) -> None:
+        """The first phase begins now, if none has begun before."""
+        if self.begun is None:
+            self.begun = time.monotonic()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count what the block takes to `name`, inside whichever phase is open; also where it raises."""
-        entered = self._open[-1].part(name)
+        self.begin()
+        entered = self.current.part(name)
         self._open.append(entered)
         started = time.perf_counter()
         try:

@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -28,8 +29,11 @@ from dogbreed.features.engines import Engine, check_names, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
+from dogbreed.features.reading import Pixels
 from dogbreed.files import write_json
+from dogbreed.health.smdebug_config import needs_backbone
 from dogbreed.models.backbones import Backbone
+from dogbreed.phases import phase
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,25 @@ def prepare(config: DictConfig) -> Prepared:
         ConfigError, DataError, WeightsError, OutputError: the config asks for what cannot be.
     """
     why_pixels = needs_pixels(config)
-    pictures = build(
-        config,
-        "data",
-        augmentation=build(config, "augmentation"),
-        views=config.features.views,
-        view_seed=config.features.seed,
-    )
-    pictures.prepare_data()
-    pictures.setup()
-    _describe(pictures)
-    backbone = build(config, "backbone")
+    with phase("data checks"):
+        pictures = build(
+            config,
+            "data",
+            augmentation=build(config, "augmentation"),
+            views=config.features.views,
+            view_seed=config.features.seed,
+        )
+        pictures.prepare_data()
+        pictures.setup()
+        _describe(pictures)
+    with phase("weights"):
+        backbone = build(config, "backbone")
     pictures.transform = backbone.transform
     if why_pixels is not None:
         say(f"training on pixels: {why_pixels}")
         return Prepared(pictures, backbone, None, pictures)
-    features = load_features(config, pictures, backbone)
+    with phase("features"):
+        features = load_features(config, pictures, backbone)
     batches = FeatureDataModule(features.views, batch_size=pictures.batch_size, seed=pictures.seed, source=pictures)
     return Prepared(pictures, backbone, features, batches)
 
@@ -103,9 +110,24 @@ def needs_pixels(config: DictConfig) -> str | None:
         )
     if settings.path == "pixels":
         return "features=pixels asks for it"
+    if (watched := _watches_backbone(config)) is not None:
+        return watched
     if augmented and views is None:
         return "augmentation draws a fresh view of every picture in every epoch (features.views=10: ten, computed once)"
     return None
+
+
+def _watches_backbone(config: DictConfig) -> str | None:
+    """Why a rule or a debugger's hook must see the backbone at work."""
+    for name, rule in config.health.rules.items():
+        layers = rule.get("layers", "head")
+        if layers not in ("head", "all"):
+            key = f"health.rules.{name}.layers"
+            raise ConfigError(f"{key}={layers}", "head, or all (the backbone's too, which takes pixels)", f"set {key}")
+        if layers == "all":
+            return f"health.rules.{name}.layers=all looks at what the backbone computes"
+    hook: Any = OmegaConf.to_container(config.hook, resolve=True) if config.hook else None
+    return needs_backbone(hook)
 
 
 def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backbone) -> Loaded:
@@ -131,7 +153,20 @@ def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backb
         say(f"computed {loaded.computed:,} of {rows:,} in {loaded.seconds:.1f} s ({loaded.pictures_per_s:,.0f}/s)")
     else:
         say(f"all {rows:,} were computed before, in {cache.root}")
+    _remember_pixels(loaded, pictures, cache.root)
     return loaded
+
+
+def _remember_pixels(loaded: Loaded, pictures: BreedDataModule, cache: Path) -> None:
+    """Keep what the pass measured of these pictures for runs that need no pass; fill it in where there was none."""
+    spec = hashlib.sha256(json.dumps(pictures.spec.to_dict()).encode()).hexdigest()[:16]
+    file = cache / f"pixels-{_name_of(pictures)}-{spec}.json"
+    if loaded.pixels is not None:
+        with suppress(OutputError):  # a cache that may only be read
+            write_json(file, loaded.pixels._asdict())
+        return
+    with suppress(OSError, ValueError, TypeError):
+        loaded.pixels = Pixels(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule) -> Engine:

@@ -20,12 +20,14 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, DataError, OutputError
+from dogbreed.explain import SAMPLE_S, Watch, run_started
 from dogbreed.files import write_json
+from dogbreed.health.machine import MachineSampler
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
 from dogbreed.models.metrics import direction
-from dogbreed.prepare import prepare, say
+from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
@@ -39,12 +41,18 @@ def train(config: DictConfig) -> float:
     checkpoint = _resume_from(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    prepared = prepare(config)
-    datamodule = prepared.pictures
+    with MachineSampler(SAMPLE_S, run_started()) as sampler:
+        directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
+        pl.seed_everything(config.seed, workers=True, verbose=False)
+        prepared = prepare(config)
+        watch = Watch(config, prepared, directory, sampler)
+        return _fit(config, prepared, watch, checkpoint, overrides)
+
+
+def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str | None, overrides: list[str]) -> float:
+    directory, datamodule = Path(config.paths.output_dir), prepared.pictures
     model = make_model(config, datamodule, prepared.backbone)
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, *watch.callbacks)
     try:
         trainer.fit(model, prepared.batches, ckpt_path=checkpoint, weights_only=True)
         metrics = _test_best(trainer, model, prepared.batches)
@@ -57,10 +65,13 @@ def train(config: DictConfig) -> float:
         )
         raise SystemExit(143) from None
     finally:
-        if first:
+        if is_first_process():
             write_skipped(directory, datamodule.skipped)
+            found = watch.write_health()
     if trainer.is_global_zero:
         _save(config, directory, model, datamodule, metrics)
+        say("\n".join(found))
+        watch.write_rest()
     return metrics[config.monitor]
 
 
@@ -76,8 +87,9 @@ def _check_settings(config: DictConfig) -> None:
         if not _is_whole(value) or value < least or (most is not None and value > most):
             allowed = f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
             raise ConfigError(f"{key}={value}", allowed, f"set {key}")
-    if not isinstance(config.resume, bool):
-        raise ConfigError(f"resume={config.resume}", "true or false", "set resume")
+    for key in ("resume", "report"):
+        if not isinstance(config[key], bool):
+            raise ConfigError(f"{key}={config[key]}", "true or false", f"set {key}")
     direction(config.monitor)
 
 
@@ -106,11 +118,12 @@ def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbo
     )
 
 
-def make_trainer(config: DictConfig) -> pl.Trainer:
-    """The trainer with the callbacks and loggers that the config lists, if any."""
+def make_trainer(config: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
+    """The trainer with the callbacks and loggers that the config lists, if any, and these."""
     settings: dict[str, Any] = {
         key: [build(config, f"{key}.{name}") for name in config.get(key) or {}] for key in ("callbacks", "logger")
     }
+    settings["callbacks"] += callbacks
     if config.trainer.enable_progress_bar is None:
         settings["enable_progress_bar"] = sys.stdout.isatty()
     if settings.get("enable_progress_bar", config.trainer.enable_progress_bar):

@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[1]
 
 #: From the ground up: a room may import from those on lower floors, and from its own.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "seeding", "files"),
+    ("errors", "seeding", "files", "phases"),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data"),
     ("models.classifier", "serving.names", "serving.card", "serving.artifact"),
     ("features", "sweeps.ridge"),
-    ("training", "reports", "serving.predictor", "sweeps"),
+    ("training", "health", "reports", "serving.predictor", "sweeps"),
     ("app", "runs"),
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs

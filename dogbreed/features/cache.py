@@ -24,11 +24,12 @@ from dogbreed.features.engines import Engine
 from dogbreed.features.extract import extract
 from dogbreed.features.keys import key_of, recipe_of, row_keys
 from dogbreed.features.pictures import digests, forget
-from dogbreed.features.reading import Extracted, Tasks
+from dogbreed.features.reading import Extracted, Pixels, Tasks
 from dogbreed.features.store import KEY_BYTES, FeatureStore, Keys
 from dogbreed.features.views import FeatureViews
 from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
+from dogbreed.phases import phase
 
 DTYPES = ("float32", "float16")
 CHUNK_ROWS = 512  # at most these are lost when a pass is killed
@@ -46,6 +47,7 @@ class Loaded:
         computed: rows that were computed now; the others were there.
         seconds: that it took to compute them.
         pictures_per_s: of the latest pass that computed features of this kind; None where there was none.
+        pixels: what the backbone read of some of the pictures of which features were computed now.
     """
 
     views: dict[str, FeatureViews]
@@ -53,6 +55,7 @@ class Loaded:
     computed: int = 0
     seconds: float = 0.0
     pictures_per_s: float | None = None
+    pixels: Pixels | None = None
 
 
 class FeatureCache:
@@ -103,7 +106,8 @@ class FeatureCache:
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"features.batch_size={batch_size}", "at least 1, or null", "set features.batch_size")
         data = list(datasets.values())
-        contents = [digests(pictures.paths, self.root / LEDGER) for pictures in data]
+        with phase("hashing pictures"):
+            contents = [digests(pictures.paths, self.root / LEDGER) for pictures in data]
         keys = [row_keys(pictures, found) for pictures, found in zip(data, contents, strict=True)]
         recipe = recipe_of(backbone, engine, dtype)
         store = FeatureStore(self.root / key_of(recipe), backbone.num_features, dtype)
@@ -122,18 +126,20 @@ class FeatureCache:
                         break
                     passed = extract(data, contents, tasks, engine, batch_size=batch_size, workers=workers)
                     try:
-                        _keep(store, passed, tasks, keys, loaded, on_unreadable)
+                        with phase("feature pass"):
+                            _keep(store, passed, tasks, keys, loaded, on_unreadable)
                     finally:
                         forget([picture.path for picture in loaded.unreadable], self.root / LEDGER)
                     store.refresh()
         else:
             _describe(store, recipe)
         _mark_used(store, loaded)
-        for (name, pictures), wanted in zip(datasets.items(), keys, strict=True):
-            rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
-            without = {pictures.path(int(index)) for index in np.nonzero((rows < 0).any(axis=0))[0]}
-            assert without == without & {picture.path for picture in loaded.unreadable}, "rows are missing"
-            loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, pictures.targets)
+        with phase("cache reads"):
+            for (name, pictures), wanted in zip(datasets.items(), keys, strict=True):
+                rows = store.find(wanted.reshape(-1, 2)).reshape(wanted.shape[:2])
+                without = {pictures.path(int(index)) for index in np.nonzero((rows < 0).any(axis=0))[0]}
+                assert without == without & {picture.path for picture in loaded.unreadable}, "rows are missing"
+                loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, pictures.targets)
         return loaded
 
 
@@ -190,6 +196,8 @@ def _keep(
         for batch in passed:
             progress.update(len(batch.done) + len(batch.unreadable))
             waiting.append(batch)
+            if batch.pixels is not None:
+                loaded.pixels = batch.pixels if loaded.pixels is None else loaded.pixels + batch.pixels
             if sum(len(part.done) for part in waiting) >= CHUNK_ROWS:
                 flush()
             for picture in batch.unreadable:

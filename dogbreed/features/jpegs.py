@@ -84,7 +84,8 @@ class JpegDecoder:
             places = range(first, min(first + _AT_ONCE, len(files)))
             some = [(task, place - first) for task, place in waiting if place in places]
             self._view(files[first : places.stop], some, pictures, done, views, unreadable)
-        return Extracted(torch.tensor(done, dtype=torch.int64), stack(views), unreadable)
+        stacked = stack(views)
+        return Extracted(torch.tensor(done, dtype=torch.int64), stacked, unreadable, pictures.pixels(done, stacked))
 
     def _view(
         self,

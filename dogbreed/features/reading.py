@@ -20,7 +20,26 @@ from dogbreed.features.engines import Engine, Forward
 # A larger JPEG is decoded by the workers: 32 of these at once take 1.5 GB of a GPU, and their resizing no more.
 _MOST_PIXELS = 16_000_000
 
+_MEASURED = 600  # views of a pass whose pixels are measured: enough for a mean, and no cost
+
 Tasks = NDArray[np.int64]  # (M, 3): data set, picture, view
+
+
+class Pixels(NamedTuple):
+    """The pixels of some pictures, normalised.
+
+    Attributes:
+        pictures: how many were measured.
+        mean: over all their pixels and channels.
+    """
+
+    pictures: int
+    mean: float
+
+    def __add__(self, other: Pixels) -> Pixels:  # type: ignore[override]
+        """Both together."""
+        pictures = self.pictures + other.pictures
+        return Pixels(pictures, (self.pictures * self.mean + other.pictures * other.mean) / pictures)
 
 
 class Extracted(NamedTuple):
@@ -30,11 +49,13 @@ class Extracted(NamedTuple):
         done: int64 (n,), which of the tasks have features.
         features: float32 (n, D) on the CPU; before the engine has seen them still views, uint8 (n, 3, S, S).
         unreadable: of the other tasks, the pictures that could not be decoded.
+        pixels: of some of the views as the network reads them: how many, and the mean of all their pixels.
     """
 
     done: Tensor
     features: Tensor
     unreadable: list[Unreadable]
+    pixels: Pixels | None = None
 
 
 class Undecoded(NamedTuple):
@@ -100,6 +121,15 @@ class Pictures:
         dataset, _, view = self.tasks[task]
         return self._datasets[dataset].view(image, self._digest(task), int(view))
 
+    def pixels(self, tasks: Sequence[int], views: Tensor) -> Pixels | None:
+        """What the network reads of some of these views, uint8 (n, 3, S, S): some from all over the pass."""
+        stride = max(1, len(self.tasks) // _MEASURED)
+        chosen = [place for place, task in enumerate(tasks) if task % stride == 0]
+        if not chosen:
+            return None
+        normalised = self._datasets[0].spec.normalize(views[chosen])
+        return Pixels(len(chosen), float(normalised.mean()))
+
     def _digest(self, task: int) -> str:
         dataset, index, _ = self.tasks[task]
         return str(self._digests[dataset][index].decode())
@@ -128,7 +158,9 @@ class ReadViews(Dataset[Extracted]):
                 done.append(task)
             except ImageError as error:
                 unreadable.append(Unreadable(self._pictures.path(task), error.got))
-        return Extracted(torch.tensor(done, dtype=torch.int64), self._compute(stack(views)), unreadable)
+        stacked = stack(views)
+        pixels = self._pictures.pixels(done, stacked)
+        return Extracted(torch.tensor(done, dtype=torch.int64), self._compute(stacked), unreadable, pixels)
 
     def _decoded(self, task: int) -> Tensor:
         if self._last is None or not self._pictures.same(task, self._last[0]):

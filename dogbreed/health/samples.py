@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -75,7 +75,7 @@ class Sample:
     """What was seen of one mode up to and at a step; lists reach back to the mode's last sample.
 
     Attributes:
-        step: optimiser steps done before the newest batch: 0 for the first batch of TRAIN. EVAL has TRAIN's step.
+        step: in TRAIN the optimiser steps done before the newest batch, 0 for the first; in EVAL all those done.
         mode: TRAIN or EVAL (of val, never of test).
         epoch: from 0.
         seconds: since the start of the run.
@@ -106,10 +106,12 @@ class PictureStats:
     Attributes:
         pictures: how many were measured.
         mean: over all their pixels and channels.
+        spread: standard deviation over the same; None where it is not known.
     """
 
     pictures: int
     mean: float
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,18 @@ class Facts:
     steps_per_epoch: int | None = None
 
 
+_ODD = "not_finite"
 Event = Sample | PictureStats | MachineSample
-_KINDS: dict[str, type[Any]] = {"sample": Sample, "pictures": PictureStats, "machine": MachineSample, "facts": Facts}
+_KINDS: dict[str, type[Any]] = {
+    "sample": Sample, "pictures": PictureStats, "machine": MachineSample, "facts": Facts, "measure": Measure,
+}  # fmt: skip
 
 
 def to_json(event: Event | Facts | Measure) -> dict[str, Any]:
-    """The event as plain values; what is no finite number becomes a word, for JSON has none for it."""
-    kind = next((name for name, cls in _KINDS.items() if isinstance(event, cls)), "measure")
-    plain = {key: value for key, value in asdict(event).items() if value not in (None, (), {})}
+    """The event as plain values, without its defaults; JSON has no word for what is no finite number."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(event, cls))
+    usual = {entry.name: entry.default for entry in fields(event)}
+    plain = {key: value for key, value in asdict(event).items() if value != usual[key] and value != {}}
     return {"kind": kind, **_words(plain)}
 
 
@@ -183,11 +189,12 @@ def from_json(content: Mapping[str, Any]) -> Event | Facts | Measure:
     Raises:
         KeyError, TypeError, ValueError: it is none, or one of another version.
     """
-    fields = {key: _numbers(value) for key, value in content.items() if key != "kind"}
+    if not isinstance(content, Mapping):
+        raise TypeError(f"a {type(content).__name__} is no event")
+    values = {key: _numbers(value) for key, value in content.items() if key != "kind"}
     if content["kind"] == "sample":
-        fields["tensors"] = {name: TensorStats(**stats) for name, stats in fields.get("tensors", {}).items()}
-    cls = Measure if content["kind"] == "measure" else _KINDS[content["kind"]]
-    event: Event | Facts | Measure = cls(**fields)
+        values["tensors"] = {name: TensorStats(**stats) for name, stats in values.get("tensors", {}).items()}
+    event: Event | Facts | Measure = _KINDS[content["kind"]](**values)
     return event
 
 
@@ -256,15 +263,15 @@ def _active(values: Tensor, collection: str, measure: Measure) -> tuple[float, .
 
 def _words(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # nan, inf, -inf
+        return {_ODD: str(value)}  # nan, inf, -inf
     if isinstance(value, dict):
         return {str(key): _words(entry) for key, entry in value.items()}
     return [_words(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _numbers(value: Any) -> Any:
-    if value in ("nan", "inf", "-inf"):
-        return float(value)
+    if isinstance(value, dict) and value.keys() == {_ODD}:
+        return float(value[_ODD])
     if isinstance(value, dict):
         return {key: _numbers(entry) for key, entry in value.items()}
     return tuple(_numbers(entry) for entry in value) if isinstance(value, list | tuple) else value

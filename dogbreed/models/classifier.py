@@ -121,24 +121,25 @@ class BreedClassifier(pl.LightningModule):
         logits: Tensor = self.network(inputs)
         return logits
 
-    def _step(self, batch: Batch, split: str) -> Tensor:
+    def _step(self, batch: Batch, split: str) -> tuple[Tensor, Tensor]:
+        """The batch's mean loss, scalar, and its logits (B, C)."""
         logits, metrics = self(batch.inputs), getattr(self, f"{split}_metrics")
         # Also where there is nothing to count: every process must take part when the counts are joined.
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=max(1, len(batch.targets)))
         if len(batch.targets) == 0:  # every picture was unreadable: nothing to learn
-            return logits.sum()
+            return logits.sum(), logits
         measure = self.loss if split == "train" else self.plain_loss
         loss: Tensor = measure(logits, batch.targets)
         metrics.update(preds=logits, target=batch.targets, loss=loss, weight=loss_weight(measure, batch.targets))
         if split == "test":
             self.confusion.update(logits, batch.targets)
-        return loss
+        return loss, logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The batch's mean loss, scalar."""
         # Every step's chance comes from the seed and the step, so that a resumed run repeats it.
         torch.manual_seed(derive_seed(self.seed, "step", self.trainer.current_epoch, batch_idx, self.global_rank))
-        loss = self._step(batch, "train")
+        loss, _ = self._step(batch, "train")
         self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
@@ -146,9 +147,10 @@ class BreedClassifier(pl.LightningModule):
         """Counts the batch in val/*."""
         self._step(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts the batch in test/* and in the confusion matrix."""
-        self._step(batch, "test")
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The logits (B, C); counts the batch in test/* and in the confusion matrix."""
+        _, logits = self._step(batch, "test")
+        return logits
 
     def on_test_epoch_end(self) -> None:
         """Count the confusions of all processes together: `confusion_matrix`, int64 (C, C), true by predicted."""

@@ -20,6 +20,7 @@ from dogbreed.sweeps.recipe import Recipe
 VARIED = ("head", "optimizer", "scheduler", "label_smoothing", "seed")
 #: What has no part in a trial's numbers.
 _OUTWARD = ("callbacks", "logger", "paths", "trainer", "class_weights", "monitor", "notes", "resume")
+_OUTWARD += ("health", "hook", "report")
 
 #: What a fleet computes in.
 _DTYPES = {"32": torch.float32, "32-true": torch.float32, "64": torch.float64, "64-true": torch.float64}
@@ -132,6 +133,10 @@ def find_obstacle(config: DictConfig) -> str | None:
     for name, callback in (config.get("callbacks") or {}).items():
         if callback is not None and OmegaConf.select(callback, "_target_") not in _ONLOOKERS:
             return f"callbacks.{name}"
+    if config.hook is not None:
+        return "hook"
+    if config.health.fail_on:
+        return f"health.fail_on={list(config.health.fail_on)}"
     if str(config.trainer.precision) not in _DTYPES:
         return f"trainer.precision={config.trainer.precision}"
     for name, value in config.trainer.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from dogbreed.health.samples import Facts, MachineSample, Measure, PictureStats,
 
 
 @dataclass(kw_only=True)
-class Rule(ABC):
+class Rule:
     """A rule; a subclass declares its parameters as fields and overrides what it looks at.
 
     A rule of your own is one class, named in the config:

@@ -1,0 +1,182 @@
+"""Every run explains itself: what watches it, and what it leaves to be read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from dogbreed.app import build
+from dogbreed.data.folder import SPLITS
+from dogbreed.data.loading import available_cores
+from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.files import write_csv, write_json
+from dogbreed.health.judging import Panel
+from dogbreed.health.machine import MachineSampler, process_started
+from dogbreed.health.monitor import HealthMonitor
+from dogbreed.health.profiler import RunProfiler, write_profile
+from dogbreed.health.recording import SAMPLES
+from dogbreed.health.rules.base import Rule
+from dogbreed.health.samples import Facts, PictureStats
+from dogbreed.health.telling import tell
+from dogbreed.phases import clock, phase, restart
+from dogbreed.prepare import Prepared, say
+from dogbreed.reports.pictures import keep_pictures
+from dogbreed.reports.run_report import write_report
+from dogbreed.training.predictions import COLUMNS, TestPredictions, answers
+
+HEALTH, DATA, PREDICTIONS = "health.json", "data.json", "predictions.csv"
+SAMPLE_S = 0.5  # between two looks at the machine, as in SageMaker's profiler
+
+
+class Watch:
+    """What watches a run: the rules, the profile, the answers to test, and a debugger's hook if one is configured.
+
+    Args:
+        config: of the run.
+        prepared: what it trains on.
+        directory: of the run, where all of this is left.
+        sampler: of the machine, running.
+
+    Raises:
+        ConfigError: a rule that does not exist, or cannot be made so.
+    """
+
+    def __init__(self, config: DictConfig, prepared: Prepared, directory: Path, sampler: MachineSampler) -> None:
+        self._directory, self._pictures, self._sampler = directory, prepared.pictures, sampler
+        self._report = config.report
+        self._profiler, self._predictions = RunProfiler(sampler), TestPredictions()
+        self._preset = _choice("health")
+        rules = make_rules(config)
+        self._monitor = HealthMonitor(
+            Panel(rules),
+            facts_of(config, prepared),
+            every_n_steps=config.health.every_n_steps,
+            backbone=any(rule.parameters.get("layers") == "all" for rule in rules),
+            recording=directory / SAMPLES,
+            fail_on=list(config.health.fail_on),
+            stopped=Path(config.paths.checkpoints) / "stopped.ckpt",
+            started=sampler.started,
+            take_steps=self._profiler.take_steps,
+            take_machine=sampler.take,
+        )
+        if prepared.features is not None and prepared.features.pixels is not None:
+            self._monitor.see(PictureStats(*prepared.features.pixels))
+        hook = build(config, "hook")
+        self.callbacks: list[pl.Callback] = [self._profiler, self._predictions]
+        self.callbacks += [self._monitor] if rules else []
+        self.callbacks += [hook] if hook is not None else []
+
+    def write_health(self) -> list[str]:
+        """Leave health.json and profile.json, also of a run that ended before its time; what was found, as lines."""
+        self._write_profile()
+        if self._monitor not in self.callbacks:
+            return []
+        outcomes = self._monitor.outcomes()
+        content = {"preset": self._preset, "rules": [outcome.to_json() for outcome in outcomes]}
+        write_json(self._directory / HEALTH, content)
+        return tell(outcomes)
+
+    def write_rest(self) -> None:
+        """Leave the answers to test, the counts of the data, the photographs that the report shows, and the report."""
+        with phase("report"):
+            self._write_answers()
+            self._write_profile()
+            path = write_report(self._directory) if self._report else None
+        self._write_profile()  # now with the report's own time
+        if path is not None:
+            say(f"the whole story, in a browser: {path}")
+
+    def _write_profile(self) -> None:
+        write_profile(self._directory, self._sampler.samples, clock(), self._sampler.started)
+
+    def _write_answers(self) -> None:
+        names, test, train = self._pictures.class_names, self._pictures.split("test"), self._pictures.split("train")
+        rows = answers(self._predictions.predictions, test.paths, names)
+        write_csv(self._directory / PREDICTIONS, rows, COLUMNS)
+        counts = {name: self._pictures.split(name).counts(len(names)) for name in SPLITS}
+        content = {"root": str(self._pictures.root), "class_names": list(names), "pictures": counts}
+        write_json(self._directory / DATA, content)
+        examples = {names[target]: path for path, target in zip(train.paths, train.targets, strict=True)}
+        keep_pictures(self._directory, rows, examples.get)
+
+
+def run_started() -> float:
+    """When this run began, by time.monotonic(): with the process, or now where a sweep runs several in one."""
+    restart()
+    several = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return time.monotonic() if several else process_started()
+
+
+def make_rules(config: DictConfig) -> list[Rule]:
+    """The rules of the config's section `health`.
+
+    Raises:
+        ConfigError: a rule that is none or cannot be made so; health.fail_on names none of them.
+    """
+    rules: list[Rule] = []
+    for name in config.health.rules:
+        rule = build(config, f"health.rules.{name}")
+        if not isinstance(rule, Rule):
+            raise ConfigError(
+                f"health.rules.{name}, which is no rule",
+                "a subclass of dogbreed.health.rules.base.Rule as its _target_",
+                f"set health.rules.{name}._target_, or leave it out: ~health.rules.{name}",
+            )
+        rules.append(rule)
+    names = [rule.name for rule in rules]
+    for name in config.health.fail_on:
+        if name not in names:
+            raise ConfigError(
+                f"health.fail_on: {name}{did_you_mean(str(name), names)}", ", ".join(names), "set health.fail_on"
+            )
+    every = config.health.every_n_steps
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ConfigError(f"health.every_n_steps={every}", "a whole number >= 1", "set health.every_n_steps")
+    return rules
+
+
+def facts_of(config: DictConfig, prepared: Prepared) -> Facts:
+    """What the rules may know of the run beside what they see."""
+    pictures = prepared.pictures
+    settings = {key: value for key, value in _flat(OmegaConf.to_container(config, resolve=True))}
+    return Facts(
+        settings={key: value for key, value in settings.items() if not key.startswith(("health.", "hook."))},
+        defaults=dict(_defaults("optimizer", "head", "trainer", "scheduler")),
+        num_classes=pictures.num_classes,
+        class_names=tuple(pictures.class_names),
+        train_counts=tuple(pictures.split("train").counts(pictures.num_classes)),
+        cores=available_cores(),
+        gpus=torch.cuda.device_count(),
+        features=prepared.features is not None,
+    )
+
+
+def _defaults(*groups: str) -> Iterator[tuple[str, Any]]:
+    """What the chosen files of conf/ say themselves, whatever the command line does."""
+    for group in groups:
+        file = resources.files("dogbreed.conf") / group / f"{_choice(group)}.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        yield from _flat({group: content or {}})
+
+
+def _choice(group: str) -> str:
+    """The file of a group that was chosen."""
+    return str(HydraConfig.get().runtime.choices.get(group)) if HydraConfig.initialized() else ""
+
+
+def _flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,101 @@
+"""A finished run, judged again by the same rules."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dogbreed.errors import DataError
+from dogbreed.health.findings import Outcome, Status
+from dogbreed.health.judging import Panel
+from dogbreed.health.recording import SAMPLES, Recording, read_recording
+from dogbreed.health.rules.base import Rule
+from dogbreed.health.samples import Event, Facts, Measure, Mode, Sample
+
+_METRICS = "metrics.csv"
+_LOSSES: dict[Mode, str] = {"TRAIN": "train/loss", "EVAL": "val/loss"}
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's: it holds what one trained with or left."""
+    return any((path / name).exists() for name in (SAMPLES, _METRICS, "run.json"))
+
+
+def read_run(path: Path) -> Recording:
+    """What was recorded of a run; of one that recorded nothing, what its epochs tell.
+
+    Raises:
+        DataError: there is neither.
+    """
+    if (path / SAMPLES).exists():
+        return read_recording(path / SAMPLES)
+    if (path / _METRICS).exists():
+        return Recording(Facts(), Measure(), list(_epochs(path / _METRICS)))
+    raise DataError(
+        f"{path} holds neither {SAMPLES} nor {_METRICS}",
+        "a run that finished an epoch",
+        "look whether it failed before that: its log, and report.html if it has one",
+    )
+
+
+def judge(recording: Recording, rules: Sequence[Rule]) -> list[Outcome]:
+    """What the rules say of a recording, ranked.
+
+    A rule with other tolerances than those that the tensors were measured with cannot judge: Error.
+    """
+    fitting = [rule for rule in rules if rule.measure(recording.measure) == recording.measure]
+    panel = Panel(fitting)
+    panel.see(*recording.events)
+    outcomes = panel.outcomes(recording.facts)
+    return outcomes + [_unfit(rule, recording.measure) for rule in rules if rule not in fitting]
+
+
+def health_overrides(path: Path) -> list[str]:
+    """Of the command that made a run, the overrides of the rules."""
+    try:
+        command = json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [word for word in shlex.split(command) if word.lstrip("+~").startswith(("health=", "health."))]
+
+
+def _unfit(rule: Rule, measure: Measure) -> Outcome:
+    return Outcome(
+        rule.name,
+        Status.ERROR,
+        f"it could not judge, which is no finding: the tensors were measured with {measure}",
+        rule.parameters,
+    )
+
+
+def _epochs(path: Path) -> Iterator[Event]:
+    """The losses of the epochs, each as one loss of its mode."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", "metrics.csv as a run wrote it", "look at it") from error
+    for number, row in enumerate(rows):
+        for mode, name in (("TRAIN", "train/loss"), ("EVAL", "val/loss")):
+            loss, step = _number(row.get(name)), _number(row.get("step"))
+            if loss is not None and step is not None:
+                counted = int(step) if mode == "TRAIN" else number
+                yield Sample(
+                    int(step),
+                    "TRAIN" if mode == "TRAIN" else "EVAL",
+                    number,
+                    losses=((counted, loss),),
+                    ends_epoch=True,
+                )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return None if math.isinf(value) else value

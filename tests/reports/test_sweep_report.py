@@ -1,0 +1,135 @@
+"""The report of a sweep, from the files that the journal writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed.errors import ConfigError
+from dogbreed.files import write_json
+from dogbreed.reports.sweep_plots import trade_off
+from dogbreed.reports.sweep_report import write_sweep_report
+from dogbreed.sweeps.journal import Record
+from tests.reports.conftest import CONTRASTS
+
+Look = Callable[..., Any]
+
+
+@pytest.fixture
+def sweep(swept: Path, tmp_path: Path) -> Path:
+    """A copy, for one test to change as it likes."""
+    return Path(shutil.copytree(swept, tmp_path / "sweep"))
+
+
+def text_of(path: Path) -> str:
+    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", path.read_text(), flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_sweep_report__asks_for_nothing_fits_and_can_be_read(swept: Path, look: Look, width: int, scheme: str) -> None:
+    with look(write_sweep_report(swept), width, scheme) as seen:
+        assert [url for url in seen.requests if not url.startswith(("data:", "file:"))] == []
+        assert seen.messages == []
+        assert seen.page.evaluate("document.scrollingElement.scrollWidth") <= width
+        contrasts = seen.page.evaluate(CONTRASTS)
+        assert contrasts[0][0] >= 4.5, contrasts[:3]
+
+
+def test_sweep_report__plots_progress_and_every_parameter(swept: Path, look: Look) -> None:
+    with look(write_sweep_report(swept)) as seen:
+        titles = seen.page.locator("figcaption").all_inner_texts()
+    shown = [title.split("\n")[0] for title in titles]
+    assert shown == ["Best so far", "Learning curves", "val/acc and time", "optimizer.lr", "head"]
+
+
+def test_sweep_report__leaderboard_is_in_order(swept: Path, look: Look) -> None:
+    trials = json.loads((swept / "trials.json").read_text())["trials"]
+    finished = sorted((one for one in trials if one["state"] == "finished"), key=lambda one: -one["value"])
+    with look(write_sweep_report(swept)) as seen:
+        rows = seen.page.locator("#board tbody tr").all_inner_texts()
+    listed = [int(row.split("\t")[-2]) for row in rows]
+    assert listed[: len(finished)] == [one["number"] for one in finished]
+    assert len(listed) == len(trials)
+
+
+def test_sweep_report__tells_the_winner_beside_ridge_and_how_to_train_it(swept: Path) -> None:
+    text = text_of(write_sweep_report(swept))
+    assert "Trial 7 is best, with val/acc 90.0 %; trained alone it names 88.0 % of test right." in text
+    assert "Ridge regression, which takes no training, reaches 70.0 % on val." in text
+    assert "python -m dogbreed.train optimizer.lr=0.02" in text
+    assert "1 failed and 1 were stopped early as hopeless" in text
+    assert "Trial 3: optimizer cannot be made" in text
+
+
+def test_sweep_report__says_when_ridge_is_better(sweep: Path) -> None:
+    summary = json.loads((sweep / "summary.json").read_text())
+    write_json(sweep / "summary.json", {**summary, "ridge": {"val/acc": 0.95}})
+    assert "the sweep has found nothing better" in text_of(write_sweep_report(sweep))
+
+
+def test_sweep_report__says_when_the_best_lies_at_the_edge(sweep: Path) -> None:
+    content = json.loads((sweep / "trials.json").read_text())
+    content["trials"] = content["trials"][:8]
+    write_json(sweep / "trials.json", content)
+    text = text_of(write_sweep_report(sweep))
+    assert "The best lies at the edge: optimizer.lr=0.02154 is the largest that was tried" in text
+
+
+def test_sweep_report__links_the_winners_own(sweep: Path, look: Look) -> None:
+    (sweep / "winner").mkdir()
+    (sweep / "winner" / "report.html").write_text("<h1>the winner</h1>")
+    with look(write_sweep_report(sweep)) as seen:
+        seen.page.get_by_role("link", name="Its own report").click()
+        assert seen.page.locator("h1").inner_text() == "the winner"
+
+
+def test_sweep_report__gathers_the_seeds_of_a_setting(sweep: Path) -> None:
+    content = json.loads((sweep / "trials.json").read_text())
+    for trial in content["trials"]:
+        trial["params"] = {"optimizer.lr": 0.1, "seed": trial["number"]}
+    write_json(sweep / "trials.json", {**content, "trials": content["trials"][4:]})
+    assert "spread seeds" in text_of(write_sweep_report(sweep))
+
+
+@pytest.mark.parametrize("name", ["trials.json", "summary.json", "best.yaml"])
+def test_sweep_report__goes_on_without(sweep: Path, name: str) -> None:
+    (sweep / name).unlink()
+    assert f"There is no {name} here" in text_of(write_sweep_report(sweep))
+
+
+@pytest.mark.parametrize("name", ["trials.json", "summary.json"])
+def test_sweep_report__names_what_is_half_written(sweep: Path, name: str) -> None:
+    content = (sweep / name).read_bytes()
+    (sweep / name).write_bytes(content[: len(content) // 2])
+    assert f"{name} cannot be used: it is no whole JSON" in text_of(write_sweep_report(sweep))
+
+
+@pytest.mark.parametrize("kept", [0, 1, "failed"])
+def test_sweep_report__of_few_trials(sweep: Path, kept: int | str) -> None:
+    content = json.loads((sweep / "trials.json").read_text())
+    trials = content["trials"]
+    chosen = [one for one in trials if one["state"] == "failed"] if kept == "failed" else trials[: int(kept)]
+    write_json(sweep / "trials.json", {**content, "trials": chosen})
+    assert "Leaderboard" in text_of(write_sweep_report(sweep))
+
+
+def test_sweep_report__of_no_sweep_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither a run nor a sweep"):
+        write_sweep_report(tmp_path)
+
+
+def test_trade_off__keeps_what_no_other_beats_in_both() -> None:
+    trials = [
+        Record(number, {}, "finished", value, seconds=seconds)
+        for number, (value, seconds) in enumerate([(0.5, 1.0), (0.4, 2.0), (0.7, 2.0), (0.7, 3.0), (0.9, 9.0)])
+    ]
+    assert [trial.number for trial in trade_off(trials, "max")] == [0, 2, 4]
+    assert [trial.number for trial in trade_off(trials, "min")] == [0, 1]
