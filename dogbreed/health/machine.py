@@ -205,7 +205,7 @@ def _processes() -> tuple[float, int]:
         try:
             with process.oneshot():
                 memory += process.memory_info().rss
-                loaders += 1
+                loaders += process.name() == LOADER
         except psutil.Error:  # it has ended meanwhile
             continue
     return round(memory / 2**30, 3), loaders

@@ -36,6 +36,7 @@ _BY_NAME = {
     "sigmoid_inputs": re.compile(r"sigmoid\d*_input_|sigmoid.*\n.*_input_", re.IGNORECASE),
     "activation_inputs": re.compile(r"[a-z]elu\d*_input_|[a-z]elu.*\n.*_input_|silu\d*_input_", re.IGNORECASE),
 }
+_AT_ONCE = 2**26  # bytes of tensors that are read in one go
 _NETWORK_INPUT = re.compile(r"^(?!\w*Loss)[A-Z]\w*_input_0$")  # of the module that was registered, by its class
 
 
@@ -118,9 +119,7 @@ class _Reader:
     def events(self) -> Iterator[Event]:
         before: int | None = None  # batches of training before the evaluation that goes on; None in training
         gathered = _Gathered("TRAIN")
-        for step in self._trial.steps:
-            if step.mode == "PREDICT":
-                continue
+        for step, values in self._read():
             now = step.number - step.step if step.mode == "EVAL" else None
             if gathered.batches and (now != before or gathered.tensors):
                 yield gathered.sample(self._epoch, ends=now != before)
@@ -129,12 +128,11 @@ class _Reader:
                 self._epoch += before is not None
                 gathered, before = _Gathered("TRAIN" if now is None else "EVAL"), now
             gathered.step = step.step if now is None else now
-            yield from self._see(step, gathered)
+            yield from self._see(step, values, gathered)
         if gathered.batches:
             yield gathered.sample(self._epoch, ends=before is not None)
 
-    def _see(self, step: Step, gathered: _Gathered) -> Iterator[PictureStats]:
-        values = self._values(step)
+    def _see(self, step: Step, values: Mapping[str, Array], gathered: _Gathered) -> Iterator[PictureStats]:
         loss = next((float(np.mean(value)) for name, value in values.items() if self._is(name, "losses")), None)
         if loss is not None:
             gathered.losses.append((step.step, loss))
@@ -149,15 +147,35 @@ class _Reader:
         gathered.batches += 1
         yield from self._pictures(values)
 
-    def _values(self, step: Step) -> dict[str, Array]:
-        """The tensors that are of use, those that are whole."""
-        names = [name for name in sorted(step.tensors) if self._is_of_use(name)]
-        found = self._trial.read([step.tensors[name] for name in names])
-        times = [entry[0] for entry in found if entry is not None]
+    def _read(self) -> Iterator[tuple[Step, dict[str, Array]]]:
+        """Each step with the tensors that are of use, those that are whole; several steps in one go, for S3 is far."""
+        steps = [step for step in self._trial.steps if step.mode != "PREDICT"]
+        while steps:
+            block = [steps.pop(0)]
+            size = self._size(block[0])
+            while steps and size + self._size(steps[0]) < _AT_ONCE:
+                size += self._size(steps[0])
+                block.append(steps.pop(0))
+            named = [(step.number, name, step.tensors[name]) for step in block for name in self._of_use(step)]
+            found = zip(named, self._trial.read([place for *_, place in named]), strict=True)
+            values: dict[int, dict[str, tuple[float, Array]]] = {step.number: {} for step in block}
+            for (number, name, _), entry in found:
+                if entry is not None:
+                    values[number][name] = entry
+            for step in block:
+                self._note_time([time for time, _ in values[step.number].values()])
+                yield step, {name: value for name, (_, value) in values[step.number].items()}
+
+    def _of_use(self, step: Step) -> list[str]:
+        return [name for name in sorted(step.tensors) if self._is_of_use(name)]
+
+    def _size(self, step: Step) -> int:
+        return sum(step.tensors[name].length for name in self._of_use(step))
+
+    def _note_time(self, times: list[float]) -> None:
         if times:
             self._started = min(times) if self._started is None else self._started
             self._seconds = round(max(times) - self._started, 3)
-        return {name: entry[1] for name, entry in zip(names, found, strict=True) if entry is not None}
 
     def _measured(self, mode: Mode, name: str, value: Array) -> TensorStats:
         collection, tensor = self.collection(name), torch.from_numpy(value)

@@ -94,18 +94,20 @@ class Trial:
         return [group for group, entry in self.groups.items() if entry.takes(name)]
 
     def read(self, places: Sequence[Place]) -> list[tuple[float, Array] | None]:
-        """Time (seconds since 1970) and value of each; None where it is damaged."""
+        """Time (seconds since 1970) and value of each; None where it is damaged. A request for each file."""
+        spans: dict[str, tuple[int, int]] = {}
+        for place in places:
+            start, end = spans.get(place.file, (place.start, 0))
+            spans[place.file] = min(start, place.start), max(end, place.start + place.length)
         system, _ = _reach(self.path)
         with _reaching(self.path):
-            parts = system.cat_ranges(
-                [place.file for place in places],
-                [place.start for place in places],
-                [place.start + place.length for place in places],
-                on_error="return",
-            )
+            starts, ends = ([span[end] for span in spans.values()] for end in (0, 1))
+            parts = dict(zip(spans, system.cat_ranges(list(spans), starts, ends, on_error="return"), strict=True))
         found = []
-        for place, content in zip(places, parts, strict=True):
-            found.append(_decoded(content) if isinstance(content, bytes) else None)
+        for place in places:
+            content, start = parts[place.file], place.start - spans[place.file][0]
+            whole = isinstance(content, bytes)
+            found.append(_decoded(content[start : start + place.length]) if whole else None)
             if found[-1] is None:
                 self.damaged.append(f"{place.file}, bytes {place.start} to {place.start + place.length}")
         return found

@@ -103,6 +103,8 @@ def draw_reliability(calibration: Calibration) -> Plot:
 
 def draw_confidence(calibration: Calibration) -> Plot:
     """How many pictures were answered with which probability."""
+    from matplotlib.ticker import MaxNLocator
+
     bins = len(calibration.pictures)
     centres = (np.arange(bins) + 0.5) / bins
     right = np.nan_to_num(calibration.bin_accuracy) * calibration.pictures
@@ -114,6 +116,7 @@ def draw_confidence(calibration: Calibration) -> Plot:
         wrong = calibration.pictures - right
         axes.bar(centres, wrong, bottom=right, width=0.88 / bins, color=RED, alpha=0.75, label="wrong", linewidth=0)
         axes.xaxis.set_major_formatter(lambda value, _: percent(value))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlim=(0, 1), xlabel="probability of the answer", ylabel="pictures")
         canvas.legend()
     return canvas.plot

@@ -81,7 +81,11 @@ class Folder:
         text = self.text(name)
         if text is None:
             return None
-        lines = list(csv.reader(text.splitlines()))
+        try:
+            lines = list(csv.reader(text.splitlines()))
+        except csv.Error as error:
+            self.problems[name] = str(error)
+            return None
         header, body = (lines[0], lines[1:]) if lines else ([], [])
         # Half a number is a number too: what has no end of line is not read.
         wrong = 1 if body and not text.endswith("\n") else 0
@@ -100,7 +104,7 @@ class Folder:
         """Why there is nothing from a file, in a sentence; `meaning` says when such a file is not there."""
         if name in self.problems:
             return f"{name} cannot be used: {self.problems[name]}."
-        return f"There is no {name} here: {meaning}."
+        return f"{name} holds nothing." if self.has(name) else f"There is no {name} here: {meaning}."
 
     def _whole(self, name: str, parse: Callable[[str], T]) -> T | None:
         if not self.has(name):

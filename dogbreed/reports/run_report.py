@@ -21,10 +21,11 @@ from dogbreed.reports.class_plots import (
     draw_recalls,
     draw_reliability,
 )
-from dogbreed.reports.contents import Gallery, Health, Pair, Run, Shown, read_run
+from dogbreed.reports.contents import Gallery, Health, Pair, Run, Shown
 from dogbreed.reports.evaluation import confused, per_class
 from dogbreed.reports.page import REPORT, embed_jpeg, write_page
 from dogbreed.reports.reading import holds_run, nothing_there
+from dogbreed.reports.run_files import read_run
 from dogbreed.reports.run_plots import draw_curve, draw_machine, draw_phases, initialisation
 from dogbreed.reports.scores import calibrate, count_confusion, most_confused
 from dogbreed.reports.svg import Plot
@@ -186,7 +187,7 @@ def _data(run: Run) -> dict[str, Any]:
     fewest = min(train, default=0)
     return {
         "rows": rows,
-        "balance": draw_balance(train) if train else None,
+        "balance": draw_balance(train) if len(set(train)) > 1 else None,
         "ratio": max(train) / fewest if fewest else None,
         "empty": [name for name, size in zip(run.class_names, train, strict=False) if not size],
         "skipped": list(run.skipped or [])[:_LISTED],

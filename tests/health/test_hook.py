@@ -19,6 +19,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import SGD
 
@@ -61,7 +62,7 @@ class Losses(pl.Callback):
             if not trainer.sanity_checking:
                 self.val.append(float(output))
 
-        self.handle = pl_module.plain_loss.register_forward_hook(keep)  # type: ignore[operator, union-attr]
+        self.handle = pl_module.plain_loss.register_forward_hook(keep)  # type: ignore[union-attr]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.handle.remove()
@@ -131,8 +132,9 @@ def test_hook__losses_of_val_are_lightnings_without_the_sanity_check(run: Run) -
 
 def test_hook__logits_and_labels_give_the_loss(run: Run) -> None:
     trial, losses, *_ = run
-    pairs = zip(values(trial, "CrossEntropyLoss_input_0", "EVAL"), values(trial, "CrossEntropyLoss_input_1", "EVAL"))
-    again = [float(nn.functional.cross_entropy(*map(torch.from_numpy, pair))) for pair in pairs]
+    logits, labels = (values(trial, f"CrossEntropyLoss_input_{position}", "EVAL") for position in (0, 1))
+    pairs = zip(map(torch.from_numpy, logits), map(torch.from_numpy, labels), strict=True)
+    again = [float(nn.functional.cross_entropy(*pair)) for pair in pairs]
     assert again == pytest.approx(losses.val, abs=1e-6)
 
 
@@ -257,6 +259,18 @@ def test_hook__on_features_sees_head_and_loss(backbone: Backbone, shared_folder:
     assert [name for name in trial.tensor_names() if name.startswith("backbone")] == []
 
 
+def test_hook__gradients_of_mixed_precision_are_unscaled(
+    backbone: Backbone, shared_folder: Path, tmp_path: Path
+) -> None:
+    model, data = make(backbone, shared_folder)
+    mixed = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+    fit(model, data, SmdebugHook(**settings(tmp_path / "smdebug")), max_epochs=1, plugins=[mixed])
+    trial = saved(tmp_path / "smdebug")
+    first, second = values(trial, "Network_head.linear.weight", "TRAIN")[:2]
+    gradient = values(trial, "gradient/Network_head.linear.weight", "TRAIN")[0]
+    np.testing.assert_allclose(second, first - 0.1 * gradient, atol=1e-7)
+
+
 def test_hook__a_second_fit_in_the_same_process(backbone: Backbone, shared_folder: Path, tmp_path: Path) -> None:
     model, data = make(backbone, shared_folder)
     for name in ("first", "second"):
@@ -320,7 +334,8 @@ def test_hook__refuses_bfloat16(backbone: Backbone, shared_folder: Path, tmp_pat
 def test_hook__refuses_what_is_compiled(inner: bool, backbone: Backbone, shared_folder: Path, tmp_path: Path) -> None:
     model, data = make(backbone, shared_folder)
     if inner:
-        model.network.head.linear = torch.compile(model.network.head.linear)  # type: ignore[assignment, union-attr]
+        compiled: Any = torch.compile(model.network.head)
+        model.network.head = compiled
     else:
         model.network.head.compile()
     with pytest.raises(ConfigError, match=r"torch\.compile"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from dogbreed.health.saved import read_trial, trial_facts
 from dogbreed.health.trial import Trial, open_trial
 
 smd = pytest.importorskip("smdebug.pytorch")
+
+NONE: Mapping[str, str] = {}
 
 
 class Somebodys(nn.Module):
@@ -36,7 +38,9 @@ class Somebodys(nn.Module):
         return logits
 
 
-def save(where: Path, reductions: list[str] | None = None, *, modes: bool = True, **collections: str) -> dict[str, Any]:
+def save(
+    where: Path, collections: Mapping[str, str] = NONE, *, reduced: bool = False, modes: bool = True
+) -> dict[str, Any]:
     """Train for two epochs of 3 batches, each followed by 2 batches of val, hooked as a script on SageMaker would.
 
     Returns what was seen on the way: losses by mode, pairs by mode, the weight of `out` at each step.
@@ -47,7 +51,7 @@ def save(where: Path, reductions: list[str] | None = None, *, modes: bool = True
         out_dir=str(where),
         save_config=smd.SaveConfig(save_interval=1),
         include_collections=["losses", "weights", "biases", "gradients", *collections],
-        reduction_config=config if reductions is not None else None,
+        reduction_config=config if reduced else None,
     )
     for name, regex in collections.items():
         hook.get_collection(name).include(regex)
@@ -68,7 +72,7 @@ def save(where: Path, reductions: list[str] | None = None, *, modes: bool = True
             value.backward()
             optimizer.step()
         seen[mode].append(value.item())
-        seen["pairs"].append(sorted(zip(labels.tolist(), logits.argmax(1).tolist())))
+        seen["pairs"].append(sorted(zip(labels.tolist(), logits.argmax(1).tolist(), strict=True)))
         seen["pictures"].append(float(pictures.mean()))
     hook.close()
     smd.del_hook()
@@ -93,7 +97,7 @@ CUSTOM = {
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
     where = tmp_path_factory.mktemp("saved") / "trial"
-    return Given(where, save(where, **CUSTOM))
+    return Given(where, save(where, CUSTOM))
 
 
 @pytest.fixture
@@ -122,7 +126,7 @@ def test_saved__values_are_those_that_smdebug_reads(given: Given, monkeypatch: p
     assert {name for step in trial.steps for name in step.names} == set(oracle.tensor_names())
     modes = smd.modes
     for step in trial.steps:
-        for (name, place), found in zip(step.tensors.items(), trial.read(list(step.tensors.values())), strict=True):
+        for name, found in zip(step.tensors, trial.read(list(step.tensors.values())), strict=True):
             assert found is not None
             np.testing.assert_array_equal(found[1], oracle.tensor(name).value(step.step, mode=modes[step.mode]))
 
@@ -190,13 +194,12 @@ def test_saved__facts(given: Given) -> None:
 
 
 def test_saved__activations_are_facts_where_all_were_looked_for(tmp_path: Path) -> None:
-    nothing = {"tanh_inputs": "(?!)", "sigmoid_inputs": "(?!)"}
-    save(tmp_path / "trial", relu_outputs="relu_output", **nothing)
+    save(tmp_path / "trial", {"relu_outputs": "relu_output", "tanh_inputs": "(?!)", "sigmoid_inputs": "(?!)"})
     assert trial_facts(tmp_path / "trial").activations == ("relu",)
 
 
 def test_saved__reductions_alone(tmp_path: Path) -> None:
-    seen = save(tmp_path / "trial", reductions=[])
+    seen = save(tmp_path / "trial", reduced=True)
     samples = [event for event in read_trial(tmp_path / "trial") if isinstance(event, Sample)]
     weight = seen["weights"][0]
     stats = samples[0].tensors["Somebodys_out.weight"]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.util
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dogbreed.health.__main__ import main
 from dogbreed.health.samples import Sample
 from dogbreed.health.saved import read_trial
 from dogbreed.health.tensors import REDUCTIONS, curves, list_tensors
-from dogbreed.health.trial import Trial, open_trial
+from dogbreed.health.trial import Trial, holds_trial, open_trial
 
 smd = pytest.importorskip("smdebug.pytorch")
 
@@ -29,10 +30,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """4 batches of training, 2 of val, 4 of training and 2 of val; the losses are 0, 1, 2 ..., in order."""
     where = tmp_path_factory.mktemp("tensors") / "trial"
     hook = smd.Hook(out_dir=str(where), save_config=smd.SaveConfig(save_interval=1), include_collections=["weights"])
-    module, loss = importlib.import_module("torch").nn.Identity(), importlib.import_module("torch").nn.MSELoss()
+    module, loss = torch.nn.Identity(), torch.nn.MSELoss()
     hook.register_module(module)
     hook.register_loss(loss)
-    torch = importlib.import_module("torch")
     for number, mode in enumerate(("TRAIN",) * 4 + ("EVAL",) * 2 + ("TRAIN",) * 4 + ("EVAL",) * 2):
         hook.set_mode(smd.modes[mode])
         module(torch.zeros(1))
@@ -66,9 +66,8 @@ def test_tensors__losses_by_default(trial: Trial) -> None:
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_tensors__reductions_are_numpys(reduction: str, trial: Trial) -> None:
-    oracle = {"abs_mean": lambda values: np.abs(values).mean(), "l2": np.linalg.norm}.get(
-        reduction, lambda values: getattr(np, reduction)(values)
-    )
+    oracles: dict[str, Callable[[Any], Any]] = {"abs_mean": lambda values: np.abs(values).mean(), "l2": np.linalg.norm}
+    oracle = oracles.get(reduction) or getattr(np, reduction)
     found = next(curve for curve in curves(trial, "my_weight", reduction) if curve.mode == "TRAIN")
     numbers = (0, 1, 2, 3, 6, 7, 8, 9)
     assert found.values == pytest.approx([float(oracle(VALUES.astype(float) * number)) for number in numbers])
@@ -165,7 +164,8 @@ def test_s3__no_such_bucket(bucket: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_s3__without_permission(bucket: str, server: str, capsys: pytest.CaptureFixture[str]) -> None:
     def allow(requests: bytes) -> None:  # how many are served before moto asks for permissions
-        urllib.request.urlopen(f"{server}/moto-api/reset-auth", data=requests).close()
+        request = urllib.request.Request(f"{server}/moto-api/reset-auth", requests, {"Content-Type": "text/plain"})
+        urllib.request.urlopen(request).close()
 
     allow(b"0")
     try:
@@ -182,8 +182,6 @@ def test_s3__without_credentials(bucket: str, monkeypatch: pytest.MonkeyPatch, t
     assert main(["tensors", bucket]) == 1
 
 
-def test_s3__hook_writes_there(bucket: str) -> None:
-    from dogbreed.health.trial import holds_trial
-
+def test_s3__a_trial_is_noticed_before_another_is_written(bucket: str) -> None:
     assert holds_trial(bucket)
     assert not holds_trial("s3://jobs/another")

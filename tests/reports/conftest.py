@@ -14,8 +14,10 @@ import pytest
 
 from dogbreed.files import write_csv, write_json
 from dogbreed.health.findings import Finding, Outcome, Status
+from dogbreed.reports.contents import Prediction
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.reports.pictures import keep_pictures
+from dogbreed.reports.run_files import read_run
 from dogbreed.reports.scores import count_confusion
 from dogbreed.sweeps.journal import Journal, make_record
 from dogbreed.sweeps.leaderboard import rank, write_best
@@ -27,7 +29,8 @@ OUTCOMES = (
         reason="the loss rose",
         datapoints=41,
         violations=3,
-        finding=Finding("loss rose", 4.12, 0.001, "the loss rose from 4.9 to 25.2", 20, "TRAIN", "loss_0", ("optimizer.lr=0.005",)),
+        finding=Finding("loss rose", 4.12, 0.001, "the loss rose from 4.9 to 25.2", 20, "TRAIN",
+                        "loss_0", ("optimizer.lr=0.005",)),
     ),
     Outcome(
         rule="Overfit",
@@ -134,8 +137,7 @@ def run_of_133(explained_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     photos = [(paths[number % len(paths)], name) for name in names for number in range(8)]
     rows = answers(photos, names)
     fill(directory, rows, names, lambda name: paths[0])
-    answered = [type("Answer", (), row) for row in rows]
-    confusion = count_confusion(answered, names)  # type: ignore[arg-type]
+    confusion = count_confusion([Prediction(**row) for row in rows], names)
     write_json(directory / "metrics.json", {"test/acc": float(confusion.trace() / confusion.sum())})
     (directory / "artifact" / "artifact.json").unlink()
     return directory
@@ -181,7 +183,8 @@ class Look:
 
 #: Each text's contrast with what lies behind it, by WCAG's formula: (contrast, text), the worst first.
 CONTRASTS = """() => {
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  const light = rgb => rgb.slice(0, 3).map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
   const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
   const behind = element => {
@@ -232,11 +235,7 @@ def look(chromium: Any) -> Callable[..., Any]:
 
 
 def evaluate_all(directory: Path) -> None:
-    """Write the tables of an older run from its predictions, which it lacks afterwards."""
-    import csv
-
-    with open(directory / "predictions.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = sorted({row["true"] for row in rows})
-    answered = [type("Answer", (), row) for row in rows]
-    write_evaluation(directory, count_confusion(answered, names), names, "older")  # type: ignore[arg-type]
+    """Write the tables of an older run from its predictions."""
+    predictions = read_run(directory).predictions
+    names = sorted({answer.true for answer in predictions})
+    write_evaluation(directory, count_confusion(predictions, names), names, "older")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -13,13 +14,17 @@ import pytest
 
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.files import write_csv, write_json
-from dogbreed.reports.contents import read_run
+from dogbreed.reports.run_files import read_run
 from dogbreed.reports.run_report import write_report
+from dogbreed.reports.verdict import findings, judge
 from tests.reports.conftest import CONTRASTS, OUTCOMES, evaluate_all
 
 Look = Callable[..., Any]
-FILES = ("config.yaml", "run.json", "metrics.json", "metrics.csv", "per_class.csv", "confused.csv", "skipped.csv")
-FILES += ("health.json", "profile.json", "data.json", "predictions.csv", "pictures.json", "artifact/artifact.json")
+FILES = [
+    *("config.yaml", "run.json", "metrics.json", "metrics.csv", "per_class.csv", "confused.csv", "skipped.csv"),
+    *("health.json", "profile.json", "data.json", "predictions.csv", "pictures.json", "artifact/artifact.json"),
+]
+ANY_MAPPING = ("run.json", "metrics.json", "artifact/artifact.json")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def test_report__headings_are_in_order_and_pictures_have_words(reports: dict[str
         levels = seen.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5')].map(one => +one.tagName[1])")
         assert levels.count(1) == 1
         assert levels[0] == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
         named = "[...document.querySelectorAll('img, svg')].every(one => one.alt || one.getAttribute('aria-label'))"
         assert seen.page.evaluate(named)
         targets = "[...document.querySelectorAll('nav a')].every(one => document.querySelector(one.hash))"
@@ -98,9 +103,11 @@ def test_report__of_133_classes_is_quick_and_small(run_of_133: Path) -> None:
     assert path.stat().st_size < 5_000_000
 
 
-def test_report__begins_with_how_good_what_is_wrong_and_where_the_time_went(run: Path) -> None:
-    accuracy = json.loads((run / "metrics.json").read_text())["test/acc"]
-    text = text_of(write_report(run))
+def test_report__begins_with_how_good_what_is_wrong_and_where_the_time_went(
+    reports: dict[str, Path], explained_run: Path
+) -> None:
+    accuracy = json.loads((explained_run / "metrics.json").read_text())["test/acc"]
+    text = text_of(reports["4 classes"])
     answers = text[text.index("How good") :]
     assert f"{accuracy * 100:.1f} % of 16 test pictures are named right, among 4 classes" in answers
     assert "Chance is 25.0 %" in answers
@@ -109,41 +116,56 @@ def test_report__begins_with_how_good_what_is_wrong_and_where_the_time_went(run:
     assert "Training took 20 s, 25 % of it waiting for data." in text
 
 
-def test_report__says_when_an_accuracy_is_no_better_than_guessing(run: Path) -> None:
-    write_json(run / "metrics.json", {"test/acc": 0.3125})
-    assert "That is not clearly better than guessing." in text_of(write_report(run))
-
-
-def test_report__folds_consequences_under_their_cause(run: Path, look: Look) -> None:
-    with look(write_report(run)) as seen:
-        causes = seen.page.locator("article.finding > h3").all_inner_texts()
-        assert causes == ["LossNotDecreasing"]
+def test_report__folds_consequences_under_their_cause(reports: dict[str, Path], look: Look) -> None:
+    with look(reports["4 classes"]) as seen:
+        assert seen.page.locator("article.finding > h3").all_inner_texts() == ["LossNotDecreasing"]
         assert not seen.page.get_by_role("heading", name="Overfit").is_visible()
-        seen.page.get_by_text("1 finding follows").last.click()
+        seen.page.locator("summary", has_text="1 finding follows").click()
         assert seen.page.get_by_role("heading", name="Overfit").is_visible()
 
 
-def test_report__remedy_is_selected_whole_by_a_click(run: Path, look: Look) -> None:
-    with look(write_report(run)) as seen:
+def test_report__remedy_is_selected_whole_by_a_click(reports: dict[str, Path], look: Look) -> None:
+    with look(reports["4 classes"]) as seen:
         seen.page.locator(".verdict .copy").click()
         assert seen.page.evaluate("getSelection().toString().trim()") == "optimizer.lr=0.005"
 
 
-def test_report__lists_every_quiet_rule_and_why(run: Path) -> None:
-    text = text_of(write_report(run))
+def test_report__lists_every_quiet_rule_and_why(reports: dict[str, Path]) -> None:
+    text = text_of(reports["4 classes"])
     for outcome in OUTCOMES[2:]:
         assert f"{outcome.rule} {outcome.status.value} {outcome.reason}" in text
 
 
-def test_report__a_finding_whose_cause_found_nothing_stands_for_itself(run: Path) -> None:
-    content = {"preset": "default", "rules": [one.to_json() for one in OUTCOMES[1:]]}
-    write_json(run / "health.json", content)
-    assert "1 finding by the default preset" in text_of(write_report(run))
+def test_report__shows_the_command_to_run_it_again(reports: dict[str, Path], explained_run: Path) -> None:
+    assert json.loads((explained_run / "run.json").read_text())["command"] in text_of(reports["4 classes"])
 
 
-def test_report__shows_the_command_to_run_it_again(run: Path) -> None:
-    command = json.loads((run / "run.json").read_text())["command"]
-    assert command in text_of(write_report(run))
+@pytest.mark.parametrize(("accuracy", "clear"), [(0.25, False), (0.3125, False), (0.75, True)])
+def test_judge__says_when_an_accuracy_is_no_better_than_guessing(run: Path, accuracy: float, clear: bool) -> None:
+    write_json(run / "metrics.json", {"test/acc": accuracy})
+    first = judge(read_run(run))[0]
+    assert ("That is not clearly better than guessing." not in first.rest) == clear
+
+
+def test_judge__names_the_most_frequent_class_where_test_is_unbalanced(run: Path) -> None:
+    content = json.loads((run / "data.json").read_text())
+    content["pictures"]["test"] = [13, 1, 1, 1]
+    write_json(run / "data.json", content)
+    assert "always naming the most frequent class 81.2" in judge(read_run(run))[0].rest
+
+
+def test_judge__is_content_where_no_rule_found_anything(run: Path) -> None:
+    write_json(run / "health.json", {"preset": "default", "rules": [one.to_json() for one in OUTCOMES[2:5]]})
+    second = judge(read_run(run))[1]
+    assert (second.tone, second.strong) == ("good", "No rule found anything.")
+    assert "1 rule looked and was content; 1 does not apply" in second.rest
+
+
+def test_findings__one_whose_cause_found_nothing_stands_for_itself(run: Path) -> None:
+    write_json(run / "health.json", {"preset": "default", "rules": [one.to_json() for one in OUTCOMES[1:]]})
+    health = read_run(run).health
+    assert health is not None
+    assert [one.rule for one in findings(health)] == ["Overfit"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -160,7 +182,7 @@ def test_read_run__half_a_file_is_named_or_read_as_far_as_it_goes(run: Path, nam
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
 def test_read_run__content_of_another_kind_is_named_or_empty(run: Path, name: str, wrong: str) -> None:
     (run / name).write_text(wrong)
-    read_run(run)
+    assert name in read_run(run).folder.problems or (wrong.startswith("{") and name in ANY_MAPPING)
 
 
 def test_report__of_a_run_that_died_names_what_cannot_be_read(run: Path) -> None:
@@ -192,9 +214,9 @@ def test_report__of_an_older_run_uses_its_tables(run: Path) -> None:
     assert "4 classes, the weakest first" in text
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_report__of_a_run_that_exploded(run: Path, value: str) -> None:
-    rows = [{"epoch": epoch, "train/loss": value, "train/acc": 0.25, "val/loss": value} for epoch in range(3)]
+def test_report__of_a_run_that_exploded(run: Path) -> None:
+    losses = {"train/loss": "nan", "val/loss": "inf", "val/acc": "nan"}
+    rows = [{"epoch": epoch, "train/acc": 0.25, **losses} for epoch in range(3)]
     write_csv(run / "metrics.csv", rows, list(rows[0]))
     (run / "metrics.json").write_text('{"test/acc": NaN, "test/loss": NaN}')
     assert "Loss and accuracy" in text_of(write_report(run))
@@ -229,6 +251,7 @@ def test_report__of_no_run_is_an_error(tmp_path: Path) -> None:
 
 
 def test_report__that_cannot_be_written_is_an_output_error(run: Path) -> None:
+    (run / "report.html").unlink(missing_ok=True)
     (run / "report.html").mkdir()
     with pytest.raises(OutputError, match=r"report\.html cannot be written"):
         write_report(run)

@@ -21,6 +21,11 @@ from tests.reports.conftest import CONTRASTS
 Look = Callable[..., Any]
 
 
+@pytest.fixture(scope="module")
+def report(swept: Path) -> Path:
+    return write_sweep_report(swept)
+
+
 @pytest.fixture
 def sweep(swept: Path, tmp_path: Path) -> Path:
     """A copy, for one test to change as it likes."""
@@ -34,8 +39,8 @@ def text_of(path: Path) -> str:
 
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_sweep_report__asks_for_nothing_fits_and_can_be_read(swept: Path, look: Look, width: int, scheme: str) -> None:
-    with look(write_sweep_report(swept), width, scheme) as seen:
+def test_sweep_report__asks_for_nothing_fits_and_can_be_read(report: Path, look: Look, width: int, scheme: str) -> None:
+    with look(report, width, scheme) as seen:
         assert [url for url in seen.requests if not url.startswith(("data:", "file:"))] == []
         assert seen.messages == []
         assert seen.page.evaluate("document.scrollingElement.scrollWidth") <= width
@@ -43,25 +48,25 @@ def test_sweep_report__asks_for_nothing_fits_and_can_be_read(swept: Path, look: 
         assert contrasts[0][0] >= 4.5, contrasts[:3]
 
 
-def test_sweep_report__plots_progress_and_every_parameter(swept: Path, look: Look) -> None:
-    with look(write_sweep_report(swept)) as seen:
+def test_sweep_report__plots_progress_and_every_parameter(report: Path, look: Look) -> None:
+    with look(report) as seen:
         titles = seen.page.locator("figcaption").all_inner_texts()
     shown = [title.split("\n")[0] for title in titles]
     assert shown == ["Best so far", "Learning curves", "val/acc and time", "optimizer.lr", "head"]
 
 
-def test_sweep_report__leaderboard_is_in_order(swept: Path, look: Look) -> None:
+def test_sweep_report__leaderboard_is_in_order(report: Path, swept: Path, look: Look) -> None:
     trials = json.loads((swept / "trials.json").read_text())["trials"]
     finished = sorted((one for one in trials if one["state"] == "finished"), key=lambda one: -one["value"])
-    with look(write_sweep_report(swept)) as seen:
+    with look(report) as seen:
         rows = seen.page.locator("#board tbody tr").all_inner_texts()
     listed = [int(row.split("\t")[-2]) for row in rows]
     assert listed[: len(finished)] == [one["number"] for one in finished]
     assert len(listed) == len(trials)
 
 
-def test_sweep_report__tells_the_winner_beside_ridge_and_how_to_train_it(swept: Path) -> None:
-    text = text_of(write_sweep_report(swept))
+def test_sweep_report__tells_the_winner_beside_ridge_and_how_to_train_it(report: Path) -> None:
+    text = text_of(report)
     assert "Trial 7 is best, with val/acc 90.0 %; trained alone it names 88.0 % of test right." in text
     assert "Ridge regression, which takes no training, reaches 70.0 % on val." in text
     assert "python -m dogbreed.train optimizer.lr=0.02" in text
@@ -99,17 +104,26 @@ def test_sweep_report__gathers_the_seeds_of_a_setting(sweep: Path) -> None:
     assert "spread seeds" in text_of(write_sweep_report(sweep))
 
 
-@pytest.mark.parametrize("name", ["trials.json", "summary.json", "best.yaml"])
-def test_sweep_report__goes_on_without(sweep: Path, name: str) -> None:
-    (sweep / name).unlink()
-    assert f"There is no {name} here" in text_of(write_sweep_report(sweep))
+def test_sweep_report__goes_on_without_a_winner(sweep: Path) -> None:
+    (sweep / "summary.json").unlink()
+    (sweep / "best.yaml").unlink()
+    text = text_of(write_sweep_report(sweep))
+    assert "There is no summary.json here: the sweep has not come to its end." in text
+    assert "There is no best.yaml here: no trial has won yet." in text
 
 
-@pytest.mark.parametrize("name", ["trials.json", "summary.json"])
-def test_sweep_report__names_what_is_half_written(sweep: Path, name: str) -> None:
-    content = (sweep / name).read_bytes()
-    (sweep / name).write_bytes(content[: len(content) // 2])
-    assert f"{name} cannot be used: it is no whole JSON" in text_of(write_sweep_report(sweep))
+def test_sweep_report__goes_on_without_its_trials(sweep: Path) -> None:
+    (sweep / "trials.json").unlink()
+    assert "There is no trials.json here" in text_of(write_sweep_report(sweep))
+
+
+def test_sweep_report__names_what_is_half_written(sweep: Path) -> None:
+    for name in ("trials.json", "summary.json"):
+        content = (sweep / name).read_bytes()
+        (sweep / name).write_bytes(content[: len(content) // 2])
+    text = text_of(write_sweep_report(sweep))
+    for name in ("trials.json", "summary.json"):
+        assert f"{name} cannot be used: it is no whole JSON" in text
 
 
 @pytest.mark.parametrize("kept", [0, 1, "failed"])

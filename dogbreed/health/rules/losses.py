@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from dogbreed.health.findings import Finding
@@ -42,8 +42,9 @@ class LossNotDecreasing(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._newest: deque[float] = deque(maxlen=self.smoothing)
-        self._saved: deque[tuple[int, float]] = deque()  # since the last comparison
+        # Since the last comparison, and before it what its mean took up.
+        self._steps: list[int] = []
+        self._losses: list[float] = []
         self._first: float | None = None
 
     def see(self, sample: Sample) -> None:
@@ -54,16 +55,18 @@ class LossNotDecreasing(Rule):
 
     def _take(self, step: int, loss: float) -> None:
         self._first = loss if self._first is None else self._first
-        self._newest.append(loss)
-        if len(self._newest) < self.smoothing:
+        self._steps.append(step)
+        self._losses.append(loss)
+        if self._span() < self.num_steps:
             return
-        now = math.fsum(self._newest) / self.smoothing
-        self._saved.append((step, now))
-        if step - self._saved[0][0] < self.num_steps:
-            return
-        before, was = next(entry for entry in reversed(self._saved) if entry[0] <= step - self.num_steps)
-        self._saved = deque([(step, now)])
-        self._compare(before, was, step, now)
+        end = bisect_right(self._steps, step - self.num_steps)
+        was, now = self._losses[end - self.smoothing : end], self._losses[-self.smoothing :]
+        self._compare(self._steps[end - 1], math.fsum(was) / self.smoothing, step, math.fsum(now) / self.smoothing)
+        self._steps, self._losses = self._steps[-self.smoothing :], now
+
+    def _span(self) -> int:
+        """Steps between the first loss that can be averaged and the newest; -1 where there is none."""
+        return self._steps[-1] - self._steps[self.smoothing - 1] if len(self._steps) >= self.smoothing else -1
 
     def _compare(self, before: int, was: float, step: int, now: float) -> None:
         content = self.content_after_percent
@@ -86,11 +89,11 @@ class LossNotDecreasing(Rule):
 
     def needed(self, facts: Facts) -> str | None:
         """How far the losses reach."""
-        if self.datapoints or not self._newest:
+        if self.datapoints or not self._steps:
             return super().needed(facts)
-        if len(self._newest) < self.smoothing:
-            return f"{len(self._newest)} of {self.smoothing} losses of TRAIN to average"
-        return f"{self._saved[-1][0] - self._saved[0][0]} of {self.num_steps} steps between two losses of TRAIN"
+        if len(self._steps) < self.smoothing:
+            return f"{len(self._steps)} of {self.smoothing} losses of TRAIN to average"
+        return f"{self._span()} of {self.num_steps} steps between two losses of TRAIN"
 
     def explained(self, finding: Finding, facts: Facts) -> Finding:
         """The rate towards its usual value, or down where the loss rises."""

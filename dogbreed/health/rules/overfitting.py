@@ -20,6 +20,25 @@ Unit = Literal["samples", "epochs"]
 Sides = Literal["either", "both", "validation"]
 
 
+class Mean:
+    """The mean of losses, without keeping them."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, sample: Sample) -> None:
+        """Take up the sample's losses that are finite numbers."""
+        losses = [loss for _, loss in finite_losses(sample)]
+        self._sum += math.fsum(losses)
+        self._count += len(losses)
+
+    def take(self) -> float | None:
+        """The mean so far, None where there was no loss; then begin anew."""
+        mean = self._sum / self._count if self._count else None
+        self._sum, self._count = 0.0, 0
+        return mean
+
+
 class Passes:
     """The mean loss of every pass over the data: an epoch of TRAIN, an evaluation of EVAL.
 
@@ -27,18 +46,18 @@ class Passes:
     """
 
     def __init__(self) -> None:
-        self._losses: dict[Mode, list[float]] = {"TRAIN": [], "EVAL": []}
+        self._means: dict[Mode, Mean] = {"TRAIN": Mean(), "EVAL": Mean()}
         self._epochs: dict[Mode, int] = {}
 
     def add(self, sample: Sample) -> list[tuple[int, float]]:
         """Take up a sample; (epoch, mean loss) of each pass of its mode that has ended."""
-        losses, epoch = self._losses[sample.mode], self._epochs.get(sample.mode, sample.epoch)
-        ended = [(epoch, losses)] if epoch != sample.epoch else []
-        losses = [*([] if ended else losses), *(loss for _, loss in finite_losses(sample))]
+        mean, epoch = self._means[sample.mode], self._epochs.get(sample.mode, sample.epoch)
+        ended = [(epoch, mean.take())] if epoch != sample.epoch else []
+        self._epochs[sample.mode] = sample.epoch
+        mean.add(sample)
         if sample.ends_epoch:
-            ended, losses = [*ended, (sample.epoch, losses)], []
-        self._losses[sample.mode], self._epochs[sample.mode] = losses, sample.epoch
-        return [(epoch, math.fsum(those) / len(those)) for epoch, those in ended if those]
+            ended.append((sample.epoch, mean.take()))
+        return [(epoch, loss) for epoch, loss in ended if loss is not None]
 
 
 @dataclass(kw_only=True)
@@ -63,7 +82,7 @@ class Overfit(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._train: list[float] = []
+        self._train = Mean()
         self._passes = Passes()
         self._row = 0
         self._lowest, self._lowest_epoch = math.inf, 0
@@ -71,14 +90,14 @@ class Overfit(Rule):
     def see(self, sample: Sample) -> None:
         """Compare the two losses where an evaluation ends."""
         if sample.mode == "TRAIN":
-            self._train += (loss for _, loss in finite_losses(sample))
+            self._train.add(sample)
             return
         for epoch, val in self._passes.add(sample):
-            if self._train and sample.step >= self.start_step:
-                self._compare(sample.step, math.fsum(self._train) / len(self._train), val)
+            train = self._train.take()
+            if train is not None and sample.step >= self.start_step:
+                self._compare(sample.step, train, val)
             if val < self._lowest:
                 self._lowest, self._lowest_epoch = val, epoch
-            self._train = []
 
     def _compare(self, step: int, train: float, val: float) -> None:
         ratio = (val - train) / train if train > 0 else math.inf if val > train else 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -109,9 +110,9 @@ def test_misprediction__in_train_is_no_matter(make):
 
 
 def test_imbalance__remedy_weighs_the_classes_unless_the_run_does(make):
-    counts = {"num_classes": 2, "train_counts": (99, 1)}
-    equal = make("ClassImbalance").outcome(Facts(settings={"class_weights": None}, **counts)).finding
-    balanced = make("ClassImbalance").outcome(Facts(settings={"class_weights": "balanced"}, **counts)).finding
+    facts = Facts(settings={"class_weights": None}, num_classes=2, train_counts=(99, 1))
+    equal = make("ClassImbalance").outcome(facts).finding
+    balanced = make("ClassImbalance").outcome(replace(facts, settings={"class_weights": "balanced"})).finding
     assert equal.remedy == ("class_weights=balanced",)
     assert (balanced.remedy, bool(balanced.advice)) == ((), True)
 

@@ -7,7 +7,7 @@ import pytest
 from dogbreed.errors import ConfigError
 from dogbreed.health.findings import Status
 from dogbreed.health.rules.overfitting import ABOVE_TRAIN_AND_RISING, BOTH_STOPPED, TRAIN_STOPPED, VAL_STOPPED, Passes
-from dogbreed.health.samples import Facts, Sample
+from dogbreed.health.samples import Facts, Mode, Sample
 
 SETTINGS = {"optimizer.lr": 0.003, "optimizer.weight_decay": 0.0}
 
@@ -15,7 +15,8 @@ SETTINGS = {"optimizer.lr": 0.003, "optimizer.weight_decay": 0.0}
 def show(rule, train, val, batches=2):
     """An epoch for each pair of mean losses, in batches that differ."""
     for epoch, pair in enumerate(zip(train, val, strict=True)):
-        for mode, loss in zip(("TRAIN", "EVAL"), pair, strict=True):
+        modes: tuple[Mode, Mode] = ("TRAIN", "EVAL")
+        for mode, loss in zip(modes, pair, strict=True):
             losses = tuple((10 * epoch + n, loss * (1 + (n - (batches - 1) / 2) / 10)) for n in range(batches))
             step = 10 * epoch + (9 if mode == "TRAIN" else 10)
             rule.see(Sample(step, mode, epoch, losses=losses, ends_epoch=True))

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dogbreed.health.findings import Status
@@ -106,8 +105,8 @@ def test_remedy__makes_the_finding_go_away(lesson, fault):
     hidden = 64 if len(spoiled.head) > 1 else 0
     (first, *_) = findings(spoiled.give("default"))
     (override,) = first.finding.remedy
-    parsed = OverridesParser.create().parse_override(override)
-    mended = lesson(hidden=hidden)
+    parsed, mended = OverridesParser.create().parse_override(override), lesson(hidden=hidden)
     assert parsed.key_or_group == "optimizer.lr"
-    mended.rate = yaml.safe_load(str(float(parsed.value())))
+    mended.rate = parsed.value()
+    assert isinstance(mended.rate, float)
     assert findings(mended.give("default")) == []

@@ -79,7 +79,7 @@ def test_step_outlier__must_cost_its_share_of_the_time(threshold: float, violati
 
 
 def test_step_outlier__needs_101_steps() -> None:
-    outcome = steps(aws(StepOutlier), [1.0] * 89 + [9.0] * 11).outcome(PIXELS)
+    outcome = steps(aws(StepOutlier, stddev=2.0), [1.0] * 89 + [9.0] * 11).outcome(PIXELS)
     assert (outcome.status, outcome.reason) == (Status.NOT_ENOUGH, "100 of 101 steps of training")
 
 

@@ -73,9 +73,7 @@ def test_exploding__names_the_earliest_loss_before_a_later_tensor(make, measured
 def test_exploding__names_the_inputs_before_the_loss_of_the_same_step(make, measured):
     rule = make("ExplodingTensor")
     bad = torch.tensor([math.nan])
-    rule.see(
-        measured(7, {"w": ("weights", bad), "inputs of a.jpg": ("inputs", bad)}, losses=((6, 1.0), (7, math.nan)))
-    )
+    rule.see(measured(7, {"w": ("weights", bad), "inputs of a.jpg": ("inputs", bad)}, losses=((6, 1.0), (7, math.nan))))
     finding = rule.outcome(Facts()).finding
     assert (finding.clause, finding.tensor) == (IN_INPUTS, "inputs of a.jpg")
     assert "a.jpg" in finding.advice
