@@ -105,9 +105,8 @@ def main() -> None:
         for _ in range(options.rounds):
             for way in WAYS:
                 times[way].append(train(way, data, options.classes, batch_size, options.epochs, options.health))
-        print(
-            f"\nbatch {batch_size}, {options.pictures:,} x {options.width} features, {options.classes} classes: an epoch"
-        )
+        shape = f"{options.pictures:,} x {options.width} features, {options.classes} classes"
+        print(f"\nbatch {batch_size}, {shape}: an epoch")
         rows = []
         for way in WAYS:
             wall, cpu = (median(column) for column in zip(*times[way], strict=True))

@@ -21,9 +21,10 @@ FLOORS: list[tuple[str, ...]] = [
     ("app", "runs"),
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
-    ("train", "predict", "evaluate"),
+    ("explain",),
+    ("train", "predict", "evaluate", "report", "replay", "health.__main__"),
 ]
-HYDRA: tuple[str, ...] = ("app", "runs", "prepare", "train", "evaluate")
+HYDRA: tuple[str, ...] = ("app", "runs", "prepare", "explain", "train", "evaluate")
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,15 +32,19 @@ class Pixels(NamedTuple):
     Attributes:
         pictures: how many were measured.
         mean: over all their pixels and channels.
+        spread: their standard deviation.
     """
 
     pictures: int
     mean: float
+    spread: float
 
     def __add__(self, other: Pixels) -> Pixels:  # type: ignore[override]
         """Both together."""
-        pictures = self.pictures + other.pictures
-        return Pixels(pictures, (self.pictures * self.mean + other.pictures * other.mean) / pictures)
+        pictures, share = self.pictures + other.pictures, self.pictures / (self.pictures + other.pictures)
+        mean = share * self.mean + (1 - share) * other.mean
+        square = share * (self.spread**2 + self.mean**2) + (1 - share) * (other.spread**2 + other.mean**2)
+        return Pixels(pictures, mean, math.sqrt(max(0.0, square - mean**2)))
 
 
 class Extracted(NamedTuple):
@@ -128,7 +133,7 @@ class Pictures:
         if not chosen:
             return None
         normalised = self._datasets[0].spec.normalize(views[chosen])
-        return Pixels(len(chosen), float(normalised.mean()))
+        return Pixels(len(chosen), float(normalised.mean()), float(normalised.std(correction=0)))
 
     def _digest(self, task: int) -> str:
         dataset, index, _ = self.tasks[task]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -84,5 +85,11 @@ class Outcome:
             "RuleParameters": "\n".join(f"{key}:{value}" for key, value in self.parameters.items()),
             "reason": self.reason,
             "consequence_of": self.consequence_of,
-            "finding": None if self.finding is None else asdict(self.finding),
+            "finding": None if self.finding is None else {**asdict(self.finding), **_numbers(self.finding)},
         }
+
+
+def _numbers(finding: Finding) -> dict[str, float | str]:
+    """The value and its threshold; JSON has no number for what is not finite, so that becomes a word."""
+    both = {"value": finding.value, "threshold": finding.threshold}
+    return {key: value if math.isfinite(value) else str(value) for key, value in both.items()}

@@ -73,6 +73,7 @@ class HealthMonitor(pl.Callback):
         self._step = self._pictures = 0  # of the newest batch
         self._pending: tuple[int, Tensor, Batch] | None = None
         self._losses: list[tuple[int, float]] = []
+        self._unclosed = False  # whether there are samples of the training since its last epoch ended
         self._evaluated: list[tuple[Tensor, Tensor, Tensor]] = []  # loss, predictions, targets of a batch of val
         self._evaluations = 0  # batches of val so far
         self._odd = False
@@ -227,16 +228,16 @@ class HealthMonitor(pl.Callback):
 
     def _close_epoch(self, trainer: pl.Trainer, *, ends: bool = True) -> None:
         self._read_loss()
-        if self._losses:
-            self._sample(self._losses[-1][0], trainer.current_epoch, {}, ends=ends)
+        if self._losses or (self._unclosed and ends):
+            self._sample(self._step, trainer.current_epoch, {}, ends=ends)
 
     def _sample(self, step: int, epoch: int, tensors: dict[str, TensorStats], *, ends: bool = False) -> None:
         durations, waits = self._take_steps()
-        losses, self._losses = tuple(self._losses), []
+        losses, self._losses, self._unclosed = tuple(self._losses), [], not ends
         sample = Sample(step, "TRAIN", epoch, self._now(), tensors, losses, tuple(durations), tuple(waits), (), ends)
         pixels = tensors.get("inputs")
         if pixels is not None and not self.facts.features:
-            self._emit(PictureStats(self._pictures, pixels.mean))
+            self._emit(PictureStats(self._pictures, pixels.mean, math.sqrt(pixels.variance)))
         self._emit(sample)
 
     def _now(self) -> float:
@@ -249,16 +250,16 @@ class HealthMonitor(pl.Callback):
             record(self._recording, *events)
 
     def _end_if_asked(self, trainer: pl.Trainer) -> None:
-        found = next((rule for rule in self.panel.rules if rule.name in self._fail_on and rule.finding), None)
-        if found is None:
+        asked = (rule.outcome(self.facts) for rule in self.panel.rules if rule.name in self._fail_on)
+        outcome = next((outcome for outcome in asked if outcome.finding is not None), None)
+        if outcome is None or outcome.finding is None:
             return
-        outcome = found.outcome(self.facts)
-        assert outcome.finding is not None
         if self._stopped is not None:
             trainer.save_checkpoint(self._stopped)
         left = f"; the state at that moment is in {self._stopped}" if self._stopped is not None else ""
+        place = "" if outcome.finding.step is None else f" at step {outcome.finding.step}"
         raise HealthError(
-            got=f"{found.name} at step {outcome.finding.step}: {outcome.finding.meaning}{left}",
+            got=f"{outcome.rule}{place}: {outcome.finding.meaning}{left}",
             allowed="no finding of the rules in health.fail_on",
             hint=" ".join(outcome.finding.remedy) or outcome.finding.advice or "look at health.json",
         )

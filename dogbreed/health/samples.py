@@ -49,6 +49,7 @@ class TensorStats:
         mean, abs_mean, variance, l2: of the values; `l2` is the norm.
         p05, p95: percentiles; None where they were not asked for.
         update_l2: norm of the difference to the tensor's last sample in this mode; None for its first.
+        update_max: the largest difference in it.
         excess: the largest |x - last| - rtol * |last|: unchanged means that it is at most atol; None for the first.
         active: of an activation, for each unit (feature or channel) the share of the batch, in [0, 1], in which it
             is active: above zero (relu_outputs) or not saturated (tanh_inputs, sigmoid_inputs).
@@ -66,6 +67,7 @@ class TensorStats:
     p05: float | None = None
     p95: float | None = None
     update_l2: float | None = None
+    update_max: float | None = None
     excess: float | None = None
     active: tuple[float, ...] | None = None
 
@@ -221,12 +223,13 @@ def summarise(
     whole = bool(finite.all())
     nans = 0 if whole else int(flat.isnan().sum())
     kept = flat if whole else flat[finite]
-    update_l2 = excess = None
+    update_l2 = update_max = excess = None
     if last is not None and last.shape == values.shape:
         before = last.reshape(-1).float()
         difference = (flat - before).abs_()
         update_l2 = float(torch.linalg.vector_norm(difference))
         # A NaN is a change, also where there was one before: allclose says so too.
+        update_max = float(difference.nan_to_num(nan=math.inf).max()) if len(flat) else 0.0
         beyond = difference.sub_(before.abs(), alpha=measure.rtol).nan_to_num_(nan=math.inf)
         excess = float(beyond.max()) if len(flat) else 0.0
     count = len(kept)
@@ -246,6 +249,7 @@ def summarise(
         p05=low,
         p95=high,
         update_l2=update_l2,
+        update_max=update_max,
         excess=excess,
         active=_active(values, collection, measure),
     )

@@ -194,7 +194,7 @@ class _Reader:
     def _pictures(self, values: Mapping[str, Array]) -> Iterator[PictureStats]:
         for name, value in values.items():
             if self._is(name, "inputs") and value.ndim == 4 and value.dtype != np.uint8:
-                yield PictureStats(len(value), float(value.mean(dtype=np.float64)))
+                yield PictureStats(len(value), float(value.mean(dtype=np.float64)), float(value.std(dtype=np.float64)))
 
     def _reduced(self, step: Step) -> Iterator[tuple[str, TensorStats]]:
         for name, places in step.reductions.items():

@@ -36,7 +36,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 #: Settings of the trainer that bear on no number, and those that a fleet follows.
 _HARMLESS = (
     *("_target_", "max_epochs", "precision", "log_every_n_steps", "plugins", "use_distributed_sampler"),
-    *("deterministic", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "benchmark"),
+    *("deterministic", "profiler", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "benchmark"),
 )
 #: Callbacks that only look on.
 _ONLOOKERS = (

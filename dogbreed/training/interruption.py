@@ -14,7 +14,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.errors import CheckpointError
 from dogbreed.files import write_bytes
-from dogbreed.phases import phase
 
 LAST = "last.ckpt"
 
@@ -93,10 +92,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write `checkpoint` to `path`, or leave what was there."""
-        with phase("checkpoints"):
-            content = io.BytesIO()
-            torch.save(checkpoint, content)
-            write_bytes(Path(path), content.getbuffer())
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_bytes(Path(path), content.getbuffer())
 
 
 def _moved(path: str, old: str, new: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dogbreed.train
+from dogbreed.data.sample import draw_sample
 from tests.conftest import draw_folder
 
 Command = Callable[..., Any]
@@ -165,8 +166,9 @@ def test_class_missing_from_train(judge: Judge, pictures: Path, tmp_path: Path) 
 
 
 def test_overfit_on_twenty_pictures(judge: Judge, tmp_path: Path) -> None:
-    root = draw_folder(tmp_path / "twenty", train=5, val=20)
-    rules = judge(f"data.root={root}", "head=mlp", "optimizer.lr=30", "trainer.max_epochs=60", "data.batch_size=4")
+    root = draw_sample(tmp_path / "twenty", train=2, val=8, test=1)
+    settings = ["backbone.library=torchvision", "backbone.name=resnet18", "backbone.tag=null", "backbone.image_size=64"]
+    rules = judge(f"data.root={root}", *settings, "optimizer=adamw", "optimizer.lr=0.01", "trainer.max_epochs=60")
     assert found(rules)[0] == "Overfit"
 
 

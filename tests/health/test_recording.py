@@ -54,7 +54,9 @@ def test_keep_until__of_nothing(tmp_path: Path) -> None:
     assert keep_until(tmp_path / "samples.jsonl", 5) == []
 
 
-@pytest.mark.parametrize("content", ["", "no JSON\n", '{"kind": "sample", "colour": 3}\n', '{"kind": "thing"}\n', "[1]\n"])
+@pytest.mark.parametrize(
+    "content", ["", "no JSON\n", '{"kind": "sample", "colour": 3}\n', '{"kind": "thing"}\n', "[1]\n"]
+)
 def test_recording__of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from dogbreed.health.rules.losses import finite_losses
 from dogbreed.health.samples import Facts, Mode, Sample
 
 ABOVE_TRAIN, ABOVE_TRAIN_AND_RISING = "val loss above train loss", "val loss above train loss, and rising"
+LITTLE_HOLDS = "little of what is learned holds on val"
 TRAIN_STOPPED, VAL_STOPPED, BOTH_STOPPED = "train loss no longer falls", "val loss no longer falls", "no loss falls"
 
 Unit = Literal["samples", "epochs"]
@@ -72,6 +74,9 @@ class Overfit(Rule):
         patience: evaluations in a row that must be so.
         ratio_threshold: of (val - train) / train.
         rise_threshold: by which share val's loss must also stand above its lowest; null: no matter.
+        transfer_threshold: or of what is learned on train, the share that must hold on val; null: no matter. Learned
+            is what the loss lies below that of always guessing by the classes' frequencies in val, their entropy; it
+            is judged once half of that is learned.
     """
 
     needs = "losses of TRAIN and EVAL"
@@ -79,6 +84,7 @@ class Overfit(Rule):
     patience: int
     ratio_threshold: float
     rise_threshold: float | None
+    transfer_threshold: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,37 +92,55 @@ class Overfit(Rule):
         self._passes = Passes()
         self._row = 0
         self._lowest, self._lowest_epoch = math.inf, 0
+        self._labels: Counter[int] = Counter()
 
     def see(self, sample: Sample) -> None:
         """Compare the two losses where an evaluation ends."""
         if sample.mode == "TRAIN":
             self._train.add(sample)
             return
+        for true, _, count in sample.pairs:
+            self._labels[true] += count
         for epoch, val in self._passes.add(sample):
             train = self._train.take()
             if train is not None and sample.step >= self.start_step:
                 self._compare(sample.step, train, val)
+            self._labels.clear()
             if val < self._lowest:
                 self._lowest, self._lowest_epoch = val, epoch
 
     def _compare(self, step: int, train: float, val: float) -> None:
         ratio = (val - train) / train if train > 0 else math.inf if val > train else 0.0
-        lowest, rise = self._lowest, self.rise_threshold
-        rising = rise is None or val > lowest * (1 + rise)
-        self._row = self._row + 1 if ratio > self.ratio_threshold and rising else 0
+        lowest, rise, least = self._lowest, self.rise_threshold, self.transfer_threshold
+        rising = rise is not None and val > lowest * (1 + rise)
+        held = self._held(train, val)
+        little = least is not None and held < least
+        alone = rise is None and least is None
+        self._row = self._row + 1 if ratio > self.ratio_threshold and (alone or rising or little) else 0
+        if rising or alone:
+            clause = ABOVE_TRAIN_AND_RISING if rising else ABOVE_TRAIN
+            value, threshold = ratio, self.ratio_threshold
+            more = f"; on val it had been {lowest:.3g} in epoch {self._lowest_epoch + 1}" if rising else ""
+        else:
+            clause, value, threshold = LITTLE_HOLDS, held, least or 0.0
+            more = f": of what is learned on train, {max(0.0, held):.0%} holds on val"
         self.judge(
             self._row >= self.patience,
-            clause=ABOVE_TRAIN if rise is None else ABOVE_TRAIN_AND_RISING,
-            value=ratio,
-            threshold=self.ratio_threshold,
+            clause=clause,
+            value=value,
+            threshold=threshold,
             step=step,
             mode="EVAL",
-            meaning=lambda: (
-                f"The loss is {val:.3g} on val and {train:.3g} on train"
-                + ("" if rise is None else f"; on val it had been {lowest:.3g} in epoch {self._lowest_epoch + 1}")
-                + ". The head learns its training pictures by heart, and that does not help on others."
-            ),
+            meaning=f"The loss is {val:.3g} on val and {train:.3g} on train{more}. "
+            "The head learns its training pictures by heart, and that does not help on others.",
         )
+
+    def _held(self, train: float, val: float) -> float:
+        """Of what is learned on train, the share that holds on val; 1 before much is learned."""
+        pictures = sum(self._labels.values())
+        shares = [count / pictures for count in self._labels.values()]
+        ignorance = -math.fsum(share * math.log(share) for share in shares)
+        return (ignorance - val) / (ignorance - train) if train < ignorance / 2 else 1.0
 
     def explained(self, finding: Finding, facts: Facts) -> Finding:
         """Stop in time, hold the weights small, show more views."""

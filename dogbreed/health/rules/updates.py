@@ -42,8 +42,8 @@ class UnchangedTensor(Rule):
         self._unchanged: list[str] = []
 
     def measure(self, measure: Measure) -> Measure:
-        """With its own tolerance."""
-        return replace(measure, rtol=self.rtol)
+        """With its own tolerance, if it is relative."""
+        return replace(measure, rtol=self.rtol) if self.rtol else measure
 
     def see(self, sample: Sample) -> None:
         """Judge the tensors that have enough samples."""
@@ -51,9 +51,10 @@ class UnchangedTensor(Rule):
             return
         compared = {name: stats for name, stats in sample.tensors.items() if stats.excess is not None}
         for name, stats in compared.items():
-            assert stats.excess is not None
+            moved = stats.excess if self.rtol else stats.update_max
+            assert moved is not None
             self._seen[name] = self._seen.get(name, 1) + 1
-            self._same[name] = self._same.get(name, 0) + 1 if stats.excess <= self.atol else 0
+            self._same[name] = self._same.get(name, 0) + 1 if moved <= self.atol else 0
         if not any(self._seen[name] >= self.num_steps for name in compared):
             return
         still = [name for name in compared if self._same[name] >= self.num_steps - 1]

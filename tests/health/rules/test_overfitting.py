@@ -6,7 +6,14 @@ import pytest
 
 from dogbreed.errors import ConfigError
 from dogbreed.health.findings import Status
-from dogbreed.health.rules.overfitting import ABOVE_TRAIN_AND_RISING, BOTH_STOPPED, TRAIN_STOPPED, VAL_STOPPED, Passes
+from dogbreed.health.rules.overfitting import (
+    ABOVE_TRAIN_AND_RISING,
+    BOTH_STOPPED,
+    LITTLE_HOLDS,
+    TRAIN_STOPPED,
+    VAL_STOPPED,
+    Passes,
+)
 from dogbreed.health.samples import Facts, Mode, Sample
 
 SETTINGS = {"optimizer.lr": 0.003, "optimizer.weight_decay": 0.0}
@@ -74,13 +81,31 @@ def test_overfit__of_a_healthy_probe_is_awss_alarm_alone(make):
 
 
 def test_overfit__fires_by_default_where_val_rises(make):
-    rule = make("Overfit", "default")
+    rule = make("Overfit", "default", patience=2)
     show(rule, [2.0, 0.5, 0.1, 0.1], [1.5, 0.7, 0.9, 1.2])
     finding = rule.outcome(Facts(settings=SETTINGS)).finding
     assert (finding.clause, finding.step) == (ABOVE_TRAIN_AND_RISING, 40)
     assert "0.7 in epoch 2" in finding.meaning
     assert "callbacks=early_stopping" in finding.remedy
     assert "optimizer.weight_decay=0.01" in finding.remedy
+
+
+def test_overfit__by_default_forgives_a_jump_that_recovers(make):
+    rule = make("Overfit", "default")
+    show(rule, [2.0, 1.0, 0.8, 0.6, 0.5, 0.4], [1.5, 0.7, 1.2, 1.2, 1.2, 0.6])
+    assert rule.outcome(Facts()).status is Status.NO_ISSUES
+
+
+@pytest.mark.parametrize(("val", "found"), [(2.0, True), (1.3, False)])
+def test_overfit__fires_by_default_where_little_holds_on_val(make, val, found):
+    rule = make("Overfit", "default", patience=1)
+    rule.see(Sample(9, "TRAIN", losses=((0, 0.5),), ends_epoch=True))
+    ten_classes = tuple((label, 0, 3) for label in range(10))  # guessing among them costs log(10) = 2.30
+    rule.see(Sample(10, "EVAL", losses=((0, val),), pairs=ten_classes, ends_epoch=True))
+    assert (rule.finding is not None) == found
+    if found:
+        assert rule.finding.clause == LITTLE_HOLDS
+        assert rule.finding.value == pytest.approx((math.log(10) - 2.0) / (math.log(10) - 0.5))
 
 
 def test_overfit__does_not_repeat_what_the_run_has(make):
