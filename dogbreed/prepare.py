@@ -31,7 +31,7 @@ from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
 from dogbreed.features.reading import Pixels
 from dogbreed.files import write_json
-from dogbreed.health.smdebug_config import needs_backbone
+from dogbreed.health.smdebug.config import needs_backbone
 from dogbreed.models.backbones import Backbone
 from dogbreed.phases import phase
 

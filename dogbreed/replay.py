@@ -9,16 +9,16 @@ from pathlib import Path
 from dogbreed.app import compose
 from dogbreed.errors import ConfigError
 from dogbreed.explain import make_rules
-from dogbreed.health import job_story
-from dogbreed.health.aws_job import Job, events, facts, read_job
 from dogbreed.health.findings import Outcome, Status
+from dogbreed.health.jobs import story
+from dogbreed.health.jobs.job import Job, events, facts, read_job
 from dogbreed.health.judging import Panel
 from dogbreed.health.replay import health_overrides, is_run, judge, read_run
 from dogbreed.health.rules.base import Rule
 from dogbreed.health.samples import Sample
-from dogbreed.health.saved import read_trial, trial_facts
+from dogbreed.health.smdebug.saved import read_trial, trial_facts
+from dogbreed.health.smdebug.trial import holds_trial
 from dogbreed.health.telling import tell_all
-from dogbreed.health.trial import holds_trial
 
 _OVERRIDES = ("health=", "health.")
 
@@ -55,8 +55,8 @@ def replay(path: str, overrides: Sequence[str]) -> list[str]:
     job = read_job(folder)
     outcomes = _judge_job(job, rules)
     if all(outcome.status in (Status.NOT_ENOUGH, Status.NOT_APPLICABLE) for outcome in outcomes):
-        return [job_story.tell(job), "", "Our own rules have nothing to judge by here: no tensors, losses or samples."]
-    return [job_story.tell(job), "", *tell_all(outcomes)]
+        return [story.tell(job), "", "Our own rules have nothing to judge by here: no tensors, losses or samples."]
+    return [story.tell(job), "", *tell_all(outcomes)]
 
 
 def _judge_job(job: Job, rules: Sequence[Rule]) -> list[Outcome]:

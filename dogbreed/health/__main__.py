@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dogbreed.errors import DogbreedError
+from dogbreed.health.smdebug.trial import Trial, open_trial
 from dogbreed.health.tensors import REDUCTIONS, Row, curves, draw, list_tensors
-from dogbreed.health.trial import Trial, open_trial
 from dogbreed.replay import replay
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from torch.utils.hooks import RemovableHandle
 
 from dogbreed.errors import OutputError
 from dogbreed.files import writing
-from dogbreed.health.smdebug_config import Collection, from_job, from_settings, job_file
-from dogbreed.health.smdebug_limits import refuse
-from dogbreed.health.smdebug_parts import layers_of, overwriting, parts_of, type_of
-from dogbreed.health.smdebug_writing import make_hook
-from dogbreed.health.trial import holds_trial
+from dogbreed.health.smdebug.config import Collection, from_job, from_settings, job_file
+from dogbreed.health.smdebug.limits import refuse
+from dogbreed.health.smdebug.parts import layers_of, overwriting, parts_of, type_of
+from dogbreed.health.smdebug.trial import holds_trial
+from dogbreed.health.smdebug.writing import make_hook
 
 _NOTHING = "(?!)"  # a regular expression that matches nothing: smdebug refuses a collection without one
 
@@ -35,7 +35,7 @@ class SmdebugHook(pl.Callback):
     Gradients under automatic mixed precision are saved unscaled.
 
     Args:
-        out_dir: see `smdebug_config.from_settings`, as all others.
+        out_dir: see `dogbreed.health.smdebug.config.from_settings`, as all others.
         save_interval: see there.
         save_steps: see there.
         save_all: see there.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +36,9 @@ def record(path: Path, *events: Event | Facts | Measure) -> None:
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    lines = [json.dumps(to_json(event), separators=(",", ":")) + "\n" for event in events]
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(lines)
+    lines = [to_json(event) + "\n" for event in events]
+    with writing(path), open(path, "a", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 def read_recording(path: Path) -> Recording:
@@ -96,6 +93,6 @@ def _lines(path: Path) -> Iterator[Event | Facts | Measure | None]:
         ) from error
     for line in content.splitlines():
         try:
-            yield from_json(json.loads(line))
+            yield from_json(line)
         except (ValueError, KeyError, TypeError):
             yield None

@@ -5,9 +5,10 @@ The live run, a recorded run, and what smdebug saved all become the same samples
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -47,7 +48,7 @@ class TensorStats:
         size: number of values.
         zeros, nans, infs: how many of them are.
         mean, abs_mean, variance, l2: of the values; `l2` is the norm.
-        p05, p95: percentiles; None where they were not asked for.
+        p05, p95: percentiles, of a large tensor those of every n-th value; None where they were not asked for.
         update_l2: norm of the difference to the tensor's last sample in this mode; None for its first.
         update_max: the largest difference in it.
         excess: the largest |x - last| - rtol * |last|: unchanged means that it is at most atol; None for the first.
@@ -171,26 +172,33 @@ class Facts:
 
 
 _ODD = "not_finite"
+_SORTED = 10_000  # values that are sorted for the percentiles: sorting all takes ten times as long as all the rest
 Event = Sample | PictureStats | MachineSample
 _KINDS: dict[str, type[Any]] = {
     "sample": Sample, "pictures": PictureStats, "machine": MachineSample, "facts": Facts, "measure": Measure,
 }  # fmt: skip
+_USUAL = {cls: {entry.name: entry.default for entry in fields(cls)} for cls in (*_KINDS.values(), TensorStats)}
 
 
-def to_json(event: Event | Facts | Measure) -> dict[str, Any]:
-    """The event as plain values, without its defaults; JSON has no word for what is no finite number."""
+def to_json(event: Event | Facts | Measure) -> str:
+    """The event as a line of JSON, without its defaults; what is no finite number is marked, JSON having no word."""
     kind = next(name for name, cls in _KINDS.items() if isinstance(event, cls))
-    usual = {entry.name: entry.default for entry in fields(event)}
-    plain = {key: value for key, value in asdict(event).items() if value != usual[key] and value != {}}
-    return {"kind": kind, **_words(plain)}
+    plain = {"kind": kind, **_without_defaults(event)}
+    if "tensors" in plain:
+        plain["tensors"] = {name: _without_defaults(stats) for name, stats in plain["tensors"].items()}
+    try:
+        return json.dumps(plain, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_marked(plain), separators=(",", ":"))
 
 
-def from_json(content: Mapping[str, Any]) -> Event | Facts | Measure:
+def from_json(line: str) -> Event | Facts | Measure:
     """The event that `to_json` wrote.
 
     Raises:
         KeyError, TypeError, ValueError: it is none, or one of another version.
     """
+    content = json.loads(line)
     if not isinstance(content, Mapping):
         raise TypeError(f"a {type(content).__name__} is no event")
     values = {key: _numbers(value) for key, value in content.items() if key != "kind"}
@@ -215,44 +223,49 @@ def summarise(
         collection: one of COLLECTIONS.
         measure: the tolerances.
         last: the same tensor at its last sample, if there was one of this shape.
-        percentiles: whether p05 and p95 are wanted; they cost as much as all the rest.
+        percentiles: whether p05 and p95 are wanted, which cost as much as all the rest.
     """
     values = values.detach()
     flat = values.reshape(-1).float()
-    finite = flat.isfinite()
-    whole = bool(finite.all())
-    nans = 0 if whole else int(flat.isnan().sum())
-    kept = flat if whole else flat[finite]
-    update_l2 = update_max = excess = None
-    if last is not None and last.shape == values.shape:
-        before = last.reshape(-1).float()
-        difference = (flat - before).abs_()
-        update_l2 = float(torch.linalg.vector_norm(difference))
-        # A NaN is a change, also where there was one before: allclose says so too.
-        update_max = float(difference.nan_to_num(nan=math.inf).max()) if len(flat) else 0.0
-        beyond = difference.sub_(before.abs(), alpha=measure.rtol).nan_to_num_(nan=math.inf)
-        excess = float(beyond.max()) if len(flat) else 0.0
+    l2 = float(torch.linalg.vector_norm(flat))
+    # Each pass over a tensor counts here; these ones are torch's quick ones (var_mean takes as long as all together).
+    # Where the norm is finite all values are; where it is not, they may still be.
+    kept = flat if math.isfinite(l2) else flat[flat.isfinite()]
     count = len(kept)
+    nans = 0 if count == len(flat) else int(flat.isnan().sum())
     low = high = None
     if percentiles and count:
-        low, high = (float(kept.kthvalue(1 + round(share * (count - 1))).values) for share in (0.05, 0.95))
+        some = kept[:: -(-count // _SORTED)].sort().values
+        low, high = (float(some[round(share * (len(some) - 1))]) for share in (0.05, 0.95))
+    sizes, mean = kept.abs(), float(kept.mean()) if count else 0.0
     return TensorStats(
         collection=collection,
         size=len(flat),
-        zeros=int((flat == 0).sum()),
+        zeros=count - int(torch.count_nonzero(kept)) if count and float(sizes.min()) == 0 else 0,
         nans=nans,
         infs=len(flat) - count - nans,
-        mean=float(kept.mean()) if count else 0.0,
-        abs_mean=float(kept.abs().mean()) if count else 0.0,
-        variance=float(kept.var(unbiased=False)) if count else 0.0,
-        l2=float(torch.linalg.vector_norm(kept)) if count else 0.0,
+        mean=mean,
+        abs_mean=float(sizes.mean()) if count else 0.0,
+        variance=float(torch.linalg.vector_norm(kept - mean)) ** 2 / count if count else 0.0,
+        l2=l2 if math.isfinite(l2) else float(torch.linalg.vector_norm(kept.double())),
         p05=low,
         p95=high,
-        update_l2=update_l2,
-        update_max=update_max,
-        excess=excess,
+        **_change(flat, None if last is None or last.shape != values.shape else last.reshape(-1), measure),
         active=_active(values, collection, measure),
     )
+
+
+def _change(flat: Tensor, last: Tensor | None, measure: Measure) -> dict[str, float]:
+    """Of a tensor since its last sample: update_l2, update_max and excess; nothing where there is no last one."""
+    if last is None or not len(flat):
+        return {}
+    before = last.float()
+    difference = (flat - before).abs_()
+    update_max, update_l2 = float(difference.max()), float(torch.linalg.vector_norm(difference))
+    excess = float(difference.sub_(before.abs(), alpha=measure.rtol).max())
+    if math.isnan(update_max):  # a NaN is a change, also where there was one before: allclose says so too
+        update_max = excess = math.inf
+    return {"update_l2": update_l2, "update_max": update_max, "excess": excess}
 
 
 def _active(values: Tensor, collection: str, measure: Measure) -> tuple[float, ...] | None:
@@ -265,12 +278,17 @@ def _active(values: Tensor, collection: str, measure: Measure) -> tuple[float, .
     return tuple(round(share, 4) for share in units.tolist())
 
 
-def _words(value: Any) -> Any:
+def _without_defaults(entry: Any) -> dict[str, Any]:
+    usual = _USUAL[type(entry)]
+    return {key: value for key, value in vars(entry).items() if value != usual[key] and value != {}}
+
+
+def _marked(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {_ODD: str(value)}  # nan, inf, -inf
-    if isinstance(value, dict):
-        return {str(key): _words(entry) for key, entry in value.items()}
-    return [_words(entry) for entry in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Mapping):
+        return {str(key): _marked(entry) for key, entry in value.items()}
+    return [_marked(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _numbers(value: Any) -> Any:

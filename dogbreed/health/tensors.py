@@ -11,7 +11,7 @@ import numpy as np
 
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import writing
-from dogbreed.health.trial import Array, Place, Trial
+from dogbreed.health.smdebug.trial import Array, Place, Trial
 
 #: What can be drawn of a tensor with more than one value.
 REDUCTIONS = ("mean", "abs_mean", "l2", "min", "max", "std")

@@ -19,7 +19,7 @@ from dogbreed.sweeps.recipe import Recipe
 #: What a fleet varies from trial to trial. Whatever else a config holds, trials of one group have in common.
 VARIED = ("head", "optimizer", "scheduler", "label_smoothing", "seed")
 #: What has no part in a trial's numbers.
-_OUTWARD = ("callbacks", "logger", "paths", "trainer", "class_weights", "monitor", "notes", "resume")
+_OUTWARD: tuple[str, ...] = ("callbacks", "logger", "paths", "trainer", "class_weights", "monitor", "notes", "resume")
 _OUTWARD += ("health", "hook", "report")
 
 #: What a fleet computes in.

@@ -12,6 +12,7 @@ import yaml
 from dogbreed.errors import ConfigError
 from dogbreed.files import write_json, writing
 from dogbreed.prepare import needs_pixels, say
+from dogbreed.reports.sweep_report import write_sweep_report
 from dogbreed.runs import command
 from dogbreed.sweeps.engines import Features, JobEngine
 from dogbreed.sweeps.journal import Record
@@ -58,6 +59,7 @@ def crown(
     summary["winner"] = _train_alone(jobs, trial) if train else None
     write_json(directory / "summary.json", summary)
     _tell(summary, directory)
+    say(f"the whole story, in a browser: {write_sweep_report(directory)}")
 
 
 def _baseline(configs: Configs, trial: Trial, features: Features, *, tested: bool) -> dict[str, float] | None:

@@ -29,8 +29,8 @@ from dogbreed.features.cache import FeatureCache
 from dogbreed.features.datamodule import FeatureDataModule
 from dogbreed.features.engines import TorchEngine
 from dogbreed.health.hook import SmdebugHook
-from dogbreed.health.smdebug_config import needs_backbone
-from dogbreed.health.smdebug_limits import unfit_versions
+from dogbreed.health.smdebug.config import needs_backbone
+from dogbreed.health.smdebug.limits import unfit_versions
 from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.classifier import BreedClassifier
 from dogbreed.models.heads import Head, LinearHead, MLPHead

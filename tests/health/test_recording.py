@@ -60,7 +60,7 @@ def test_keep_until__of_nothing(tmp_path: Path) -> None:
 def test_recording__of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(content)
-    with pytest.raises(DataError, match="samples.jsonl"):
+    with pytest.raises(DataError, match=r"samples\.jsonl"):
         read_recording(path)
 
 

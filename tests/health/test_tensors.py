@@ -16,9 +16,9 @@ from PIL import Image
 
 from dogbreed.health.__main__ import main
 from dogbreed.health.samples import Sample
-from dogbreed.health.saved import read_trial
+from dogbreed.health.smdebug.saved import read_trial
+from dogbreed.health.smdebug.trial import Trial, holds_trial, open_trial
 from dogbreed.health.tensors import REDUCTIONS, curves, list_tensors
-from dogbreed.health.trial import Trial, holds_trial, open_trial
 
 smd = pytest.importorskip("smdebug.pytorch")
 

@@ -10,10 +10,10 @@ import yaml
 
 from dogbreed.errors import ConfigError
 from dogbreed.health import rules
-from dogbreed.health.aws_job import Job, events, facts, read_job
-from dogbreed.health.aws_rules import AwsRule
 from dogbreed.health.findings import Status
-from dogbreed.health.job_story import tell
+from dogbreed.health.jobs.job import Job, events, facts, read_job
+from dogbreed.health.jobs.rules import AwsRule
+from dogbreed.health.jobs.story import tell
 from dogbreed.health.samples import MachineSample, Sample
 from dogbreed.training.epochs import epoch_line
 
@@ -452,7 +452,7 @@ def test_error__gets_an_answer_from_our_own_rule(tmp_path: Path) -> None:
     """AWS could not evaluate Overfit; the losses that the log itself holds can be judged."""
     rows = [{"epoch": 0, "step": 209, "train/loss": 1.0, "val/loss": 1.5}]
     job = job_of(tmp_path, LOG + "".join(f"{epoch_line(row)}\n" for row in rows))
-    parameters = yaml.safe_load((Path(__file__).parents[2] / "conf/health/aws.yaml").read_text())["rules"]["Overfit"]
+    parameters = yaml.safe_load((Path(__file__).parents[3] / "conf/health/aws.yaml").read_text())["rules"]["Overfit"]
     ours = rules.Overfit(**{key: value for key, value in parameters.items() if key != "_target_"})
     for event in events(job):
         if isinstance(event, Sample):

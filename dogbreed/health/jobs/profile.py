@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dogbreed.health.job_log import read_text
+from dogbreed.health.jobs.log import read_text
 from dogbreed.health.samples import MachineSample, Mode, Sample
 
 #: AWS's names of what a core and a GPU do; the documentation calls the second one i/o wait.

@@ -15,8 +15,8 @@ from torch import nn
 
 from dogbreed.errors import ConfigError
 from dogbreed.health.samples import Facts, Measure, PictureStats, Sample, summarise
-from dogbreed.health.saved import read_trial, trial_facts
-from dogbreed.health.trial import Trial, open_trial
+from dogbreed.health.smdebug.saved import read_trial, trial_facts
+from dogbreed.health.smdebug.trial import Trial, open_trial
 
 smd = pytest.importorskip("smdebug.pytorch")
 

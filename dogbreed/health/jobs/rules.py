@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dogbreed.health import rules
-from dogbreed.health.job_timeline import entries
+from dogbreed.health.jobs.timeline import entries
 
 
 class _Hint(NamedTuple):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from dogbreed.health.job_log import JobLog, Transition, moment
+from dogbreed.health.jobs.log import JobLog, Transition, moment
 
 #: The phases that the advice speaks of.
 DATA, IMAGE, BOTH = "downloading the data", "downloading the image", "downloading data and image"

@@ -25,7 +25,7 @@ from dogbreed.health.samples import (
     TensorStats,
     summarise,
 )
-from dogbreed.health.trial import Array, Step, Trial, open_trial
+from dogbreed.health.smdebug.trial import Array, Step, Trial, open_trial
 
 _KEPT = ("weights", "biases", "gradients")  # of the others each batch has its own
 _LOGITS, _LABELS = (re.compile(rf"(CrossEntropy|NLL)Loss_input_{position}$") for position in (0, 1))

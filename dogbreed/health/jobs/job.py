@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import ConfigError
-from dogbreed.health.aws_rules import AwsRule, details_of, read_rules
-from dogbreed.health.job_log import EpochLine, FirstStep, JobLog, parse_log, read_lines, read_text
-from dogbreed.health.job_profile import Machine, Step, read_machine, read_steps, step_samples
-from dogbreed.health.job_timeline import TRAINING, Bill, JobPhase, divide, find_bill, find_transitions, when
+from dogbreed.health.jobs.log import EpochLine, FirstStep, JobLog, parse_log, read_lines, read_text
+from dogbreed.health.jobs.profile import Machine, Step, read_machine, read_steps, step_samples
+from dogbreed.health.jobs.rules import AwsRule, details_of, read_rules
+from dogbreed.health.jobs.timeline import TRAINING, Bill, JobPhase, divide, find_bill, find_transitions, when
 from dogbreed.health.samples import Event, Facts, MachineSample, Sample
 
 _LOGS = (".log", ".txt", ".csv", ".out", "")
@@ -39,7 +39,7 @@ class Job:
         epochs: what the script printed.
         machine: the machine's samples and whose they are; their `seconds` are since 1970.
         steps: of the profiler.
-        tensors: the folder that smdebug wrote; dogbreed.health.saved reads it.
+        tensors: the folder that smdebug wrote; dogbreed.health.smdebug.saved reads it.
         notes: what could not be read, or is to be taken with care.
     """
 

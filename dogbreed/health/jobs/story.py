@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from dogbreed.health.aws_job import Job
-from dogbreed.health.aws_rules import explain
-from dogbreed.health.job_timeline import BOTH, DATA, IMAGE, SET_UP, TRAINING, UNDIVIDED, Bill
+from dogbreed.health.jobs.job import Job
+from dogbreed.health.jobs.rules import explain
+from dogbreed.health.jobs.timeline import BOTH, DATA, IMAGE, SET_UP, TRAINING, UNDIVIDED, Bill
 
 _WIDTH = 110
 #: What shortens a phase.

@@ -12,7 +12,7 @@ from torch.nn.modules.loss import _Loss
 
 from dogbreed.errors import ConfigError
 from dogbreed.health.probes import ACTIVATIONS
-from dogbreed.health.smdebug_config import Collection
+from dogbreed.health.smdebug.config import Collection
 
 _READERS = {"head": "head", "all": "backbone.network"}  # what reads the features, and the normalised pictures
 _WORDS: dict[type[nn.Module], str] = {nn.ReLU6: "relu"}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import ConfigError
-from dogbreed.health.smdebug_config import HookConfig
-from dogbreed.health.smdebug_limits import INSTALL
+from dogbreed.health.smdebug.config import HookConfig
+from dogbreed.health.smdebug.limits import INSTALL
 
 
 def make_hook(config: HookConfig) -> Any:
