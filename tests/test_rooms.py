@@ -61,16 +61,7 @@ def imports(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_rooms__import_downwards(path: Path) -> None:
     name = name_of(path)
-    if name in (
-        "data",
-        "models",
-        "training",
-        "health",
-        "reports",
-        "serving",
-        "features",
-        "sweeps",
-    ):  # the rooms' own docstrings
+    if "." not in name and path.name == "__init__.py":  # the rooms' own docstrings
         assert not list(imports(path))
         return
     for imported in imports(path):
