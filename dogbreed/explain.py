@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from dogbreed.health.profiler import RunProfiler, write_profile
 from dogbreed.health.recording import SAMPLES
 from dogbreed.health.rules.base import Rule
 from dogbreed.health.samples import Facts, PictureStats
+from dogbreed.health.smdebug.trial import holds_trial
 from dogbreed.health.telling import tell
 from dogbreed.phases import clock, phase, restart
 from dogbreed.prepare import Prepared, say
@@ -71,7 +73,7 @@ class Watch:
         )
         if prepared.features is not None and prepared.features.pixels is not None:
             self._monitor.see(PictureStats(*prepared.features.pixels))
-        hook = build(config, "hook")
+        hook = _make_hook(config)
         self.callbacks: list[pl.Callback] = [self._profiler, self._predictions]
         self.callbacks += [self._monitor] if rules else []
         self.callbacks += [hook] if hook is not None else []
@@ -108,6 +110,18 @@ class Watch:
         write_json(self._directory / DATA, content)
         examples = {names[target]: path for path, target in zip(train.paths, train.targets, strict=True)}
         keep_pictures(self._directory, rows, examples.get)
+
+
+def _make_hook(config: DictConfig) -> pl.Callback | None:
+    """The debugger's hook, if one is configured; of a run that continues in a folder beside that of its first part."""
+    if "_target_" not in (config.hook or {}):
+        return None
+    place = str(config.hook.out_dir)
+    if config.resume:
+        parts = (f"{place}_{number}" if number > 1 else place for number in count(1))
+        place = next(part for part in parts if not holds_trial(part))
+    hook: pl.Callback = build(config, "hook", out_dir=place)
+    return hook
 
 
 def run_started() -> float:

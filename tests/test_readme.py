@@ -34,7 +34,7 @@ def test_readme__library_example_runs_without_hydra_or_aws(shared_folder: Path, 
 def test_readme__commands_run(tmp_path: Path) -> None:
     (block,) = re.findall(r"<!-- every command.*?-->\n```bash\n(.*?)```", README, re.S)
     commands = [line for line in block.splitlines() if line and not line.startswith("#")]
-    assert len(commands) == 6
+    assert len(commands) == 8
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     outputs = []
     for command in commands:
@@ -52,8 +52,11 @@ def test_readme__commands_run(tmp_path: Path) -> None:
     assert (tmp_path / "runs/sweep/winner/artifact/artifact.json").exists()
     assert "resnet18" in outputs[2]
     assert "120 pictures of test" in outputs[3]
-    assert "Tiger mastiff" in outputs[4]
-    answers = [json.loads(line) for line in outputs[5].splitlines()]
+    assert re.search(r"health: of 26 rules 0 found something", outputs[0])
+    assert re.search(r"Overfit +IssuesFound", outputs[4]), "by AWS's thresholds a healthy probe is overfit"
+    assert "report.html" in outputs[5]
+    assert "Tiger mastiff" in outputs[6]
+    answers = [json.loads(line) for line in outputs[7].splitlines()]
     assert len(answers) == 120
     right = sum(answer["class_name"] == Path(answer["path"]).parent.name for answer in answers)
     assert right / 120 == pytest.approx(json.loads((tmp_path / "runs/first/metrics.json").read_text())["test/acc"])

@@ -133,7 +133,7 @@ def find_obstacle(config: DictConfig) -> str | None:
     for name, callback in (config.get("callbacks") or {}).items():
         if callback is not None and OmegaConf.select(callback, "_target_") not in _ONLOOKERS:
             return f"callbacks.{name}"
-    if config.hook is not None:
+    if "_target_" in (config.hook or {}):
         return "hook"
     if config.health.fail_on:
         return f"health.fail_on={list(config.health.fail_on)}"
