@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -48,17 +48,23 @@ class Watch:
         prepared: what it trains on.
         directory: of the run, where all of this is left.
         sampler: of the machine, running.
-
-    Raises:
-        ConfigError: a rule that does not exist, or cannot be made so.
+        rules: see `make_rules`.
+        hook: see `make_hook`.
     """
 
-    def __init__(self, config: DictConfig, prepared: Prepared, directory: Path, sampler: MachineSampler) -> None:
+    def __init__(
+        self,
+        config: DictConfig,
+        prepared: Prepared,
+        directory: Path,
+        sampler: MachineSampler,
+        rules: Sequence[Rule],
+        hook: pl.Callback | None,
+    ) -> None:
         self._directory, self._pictures, self._sampler = directory, prepared.pictures, sampler
         self._report = config.report
         self._profiler, self._predictions = RunProfiler(sampler), TestPredictions()
         self._preset = _choice("health")
-        rules = make_rules(config)
         self._monitor = HealthMonitor(
             Panel(rules),
             facts_of(config, prepared),
@@ -73,7 +79,6 @@ class Watch:
         )
         if prepared.features is not None and prepared.features.pixels is not None:
             self._monitor.see(PictureStats(*prepared.features.pixels))
-        hook = _make_hook(config)
         self.callbacks: list[pl.Callback] = [self._profiler, self._predictions]
         self.callbacks += [self._monitor] if rules else []
         self.callbacks += [hook] if hook is not None else []
@@ -88,8 +93,24 @@ class Watch:
         write_json(self._directory / HEALTH, content)
         return tell(outcomes)
 
+    def write_data(self) -> None:
+        """Leave data.json: the classes, and how many pictures each has."""
+        names = self._pictures.class_names
+        counts = {name: self._pictures.split(name).counts(len(names)) for name in SPLITS}
+        content = {"root": str(self._pictures.root), "class_names": list(names), "pictures": counts}
+        write_json(self._directory / DATA, content)
+
+    def write_failed(self) -> None:
+        """Leave the report of a run that failed, as far as it came; what is wrong with that is no matter now."""
+        if not self._report:
+            return
+        try:
+            say(f"how far it came, in a browser: {write_report(self._directory)}")
+        except Exception as error:  # the run's own error is the one to be seen
+            say(f"no report: {error}")
+
     def write_rest(self) -> None:
-        """Leave the answers to test, the counts of the data, the photographs that the report shows, and the report."""
+        """Leave the answers to test, the photographs that the report shows, and the report."""
         with phase("report"):
             self._write_answers()
             self._write_profile()
@@ -105,15 +126,16 @@ class Watch:
         names, test, train = self._pictures.class_names, self._pictures.split("test"), self._pictures.split("train")
         rows = answers(self._predictions.predictions, test.paths, names)
         write_csv(self._directory / PREDICTIONS, rows, COLUMNS)
-        counts = {name: self._pictures.split(name).counts(len(names)) for name in SPLITS}
-        content = {"root": str(self._pictures.root), "class_names": list(names), "pictures": counts}
-        write_json(self._directory / DATA, content)
         examples = {names[target]: path for path, target in zip(train.paths, train.targets, strict=True)}
         keep_pictures(self._directory, rows, examples.get)
 
 
-def _make_hook(config: DictConfig) -> pl.Callback | None:
-    """The debugger's hook, if one is configured; of a run that continues in a folder beside that of its first part."""
+def make_hook(config: DictConfig) -> pl.Callback | None:
+    """The debugger's hook, if one is configured; of a run that continues in a folder beside that of its first part.
+
+    Raises:
+        ConfigError: it cannot be made so.
+    """
     if "_target_" not in (config.hook or {}):
         return None
     place = str(config.hook.out_dir)

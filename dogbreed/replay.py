@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,12 @@ def replay(path: str, overrides: Sequence[str]) -> list[str]:
     folder = Path(path)
     if is_run(folder):
         recording = read_run(folder)
-        lines = tell_all(judge(recording, _rules([*health_overrides(folder), *overrides])))
+        lines = tell_all(judge(recording, _rules(health_overrides(folder, overrides))))
         lost = f"{recording.damaged:,} lines of its recording are damaged and were left out"
         return [*lines, *([lost] if recording.damaged else [])]
+    if (folder / "trials.json").is_file():
+        hint = shlex.join(["python", "-m", "dogbreed.health", "replay", str(folder / "winner")])
+        raise ConfigError(f"{path} is the directory of a sweep", "that of a run", f"judge its winner: {hint}")
     rules = _rules(overrides)
     if path.startswith("s3://") or (folder.is_dir() and holds_trial(path)):
         panel = Panel(rules)

@@ -20,7 +20,7 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, DataError, OutputError
-from dogbreed.explain import SAMPLE_S, Watch, run_started
+from dogbreed.explain import SAMPLE_S, Watch, make_hook, make_rules, run_started
 from dogbreed.files import write_json
 from dogbreed.health.machine import MachineSampler
 from dogbreed.models.backbones import Backbone
@@ -41,11 +41,12 @@ def train(config: DictConfig) -> float:
     checkpoint = _resume_from(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    rules, hook = make_rules(config), make_hook(config)  # a mistake in them is told before the feature pass
     with MachineSampler(SAMPLE_S, run_started()) as sampler:
         directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
         pl.seed_everything(config.seed, workers=True, verbose=False)
         prepared = prepare(config)
-        watch = Watch(config, prepared, directory, sampler)
+        watch = Watch(config, prepared, directory, sampler, rules, hook)
         return _fit(config, prepared, watch, checkpoint, overrides)
 
 
@@ -53,11 +54,16 @@ def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str |
     directory, datamodule = Path(config.paths.output_dir), prepared.pictures
     model = make_model(config, datamodule, prepared.backbone)
     trainer = make_trainer(config, *watch.callbacks)
+    if is_first_process():
+        watch.write_data()
+    failed = True
     try:
         trainer.fit(model, prepared.batches, ckpt_path=checkpoint, weights_only=True)
         metrics = _test_best(trainer, model, prepared.batches)
         check_counted(metrics, datamodule)
+        failed = False
     except SIGTERMException:
+        failed = False
         again = [entry for entry in overrides if not entry.startswith("resume=")]
         say(
             f"stopped by SIGTERM in epoch {trainer.current_epoch} after step {trainer.global_step}; continue with:\n  "
@@ -68,6 +74,8 @@ def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str |
         if is_first_process():
             write_skipped(directory, datamodule.skipped)
             found = watch.write_health()
+            if failed:
+                watch.write_failed()
     if trainer.is_global_zero:
         _save(config, directory, model, datamodule, metrics)
         say("\n".join(found))

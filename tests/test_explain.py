@@ -96,7 +96,8 @@ def test_fail_on__ends_the_run_with_its_reason_and_a_checkpoint(train: Command, 
     stopped = tmp_path / "run/checkpoints/stopped.ckpt"
     assert ended.code == 1
     assert ended.err.startswith("error: ExplodingTensor at step")
-    assert f"the state at that moment is in {stopped}" in ended.err
+    assert f"The state at that moment is in {stopped}." in ended.err
+    assert f"how far it came, in a browser: {tmp_path}/run/report.html" in ended.out
     assert torch.load(stopped, weights_only=True)["state_dict"]
     assert rules(tmp_path / "run")["ExplodingTensor"]["RuleEvaluationStatus"] == "IssuesFound"
 
@@ -109,7 +110,7 @@ def test_fail_on__ends_the_run_with_its_reason_and_a_checkpoint(train: Command, 
         ("health.rules.Overfitt.patience=3", "did you mean health.rules.Overfit"),
         ("+health.rules.Overfit.patients=3", "health.rules.Overfit cannot be made"),
         ("health.every_n_steps=0", "a whole number >= 1"),
-        ("health.rules.DeadRelu.layers=tail", "head, or all"),
+        ("health.rules.DeadRelu.layers=tail", "allowed: head, all"),
         ("+health.rules.Mine._target_=torch.nn.ReLU", "health.rules.Mine, which is no rule"),
         ("report=3", "true or false"),
         ("hook=smdbug", "did you mean smdebug"),
@@ -120,6 +121,7 @@ def test_bad_setting__is_one_clear_error(train: Command, override: str, said: st
     assert ended.code == 1
     assert said in ended.err
     assert "Traceback" not in ended.err
+    assert "features" not in ended.out, "told before the feature pass"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,12 @@ def _add_tensors(commands: Commands) -> None:
     command.add_argument(
         "--plot", nargs="?", const="", metavar="NAME|REGEX", help="draw tensors over the steps (the losses)"
     )
-    command.add_argument("--of", choices=REDUCTIONS, default=REDUCTIONS[0], help="what of a tensor is drawn (mean)")
+    command.add_argument(
+        "--of",
+        metavar="REDUCTION",
+        default=REDUCTIONS[0],
+        help=f"what of a tensor is drawn, or was saved in its place: {', '.join(REDUCTIONS)} (mean)",
+    )
     command.add_argument(
         "--out", type=Path, default=Path("tensors.png"), metavar="FILE", help=".png or .svg (tensors.png)"
     )

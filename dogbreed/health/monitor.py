@@ -256,7 +256,7 @@ class HealthMonitor(pl.Callback):
             return
         if self._stopped is not None:
             trainer.save_checkpoint(self._stopped)
-        left = f"; the state at that moment is in {self._stopped}" if self._stopped is not None else ""
+        left = f" The state at that moment is in {self._stopped}." if self._stopped is not None else ""
         place = "" if outcome.finding.step is None else f" at step {outcome.finding.step}"
         raise HealthError(
             got=f"{outcome.rule}{place}: {outcome.finding.meaning}{left}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dogbreed.errors import DataError
 from dogbreed.files import writing
-from dogbreed.health.samples import Event, Facts, Measure, Sample, from_json, to_json
+from dogbreed.health.samples import VERSION, Event, Facts, Measure, Sample, from_json, to_json
 
 SAMPLES = "samples.jsonl"
 
@@ -60,6 +60,12 @@ def read_recording(path: Path) -> Recording:
             recording.measure = entry
         else:
             recording.events.append(entry)
+    if recording.measure.version != VERSION:
+        raise DataError(
+            f"{path} was recorded by another version of dogbreed ({recording.measure.version}, this one: {VERSION})",
+            "a recording of this version",
+            "replay it with the version that is named in run.json, or train again",
+        )
     if not read:
         raise DataError(
             f"{path} holds no recording of this version" if recording.damaged else f"{path} is empty",

@@ -22,7 +22,11 @@ _LOSSES: dict[Mode, str] = {"TRAIN": "train/loss", "EVAL": "val/loss"}
 
 def is_run(path: Path) -> bool:
     """Whether a folder is a run's: it holds what one trained with or left."""
-    return any((path / name).exists() for name in (SAMPLES, _METRICS, "run.json"))
+    try:
+        return any((path / name).exists() for name in (SAMPLES, _METRICS, "run.json"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"{path} cannot be read: {reason}", "a folder that may be read", "look at it") from error
 
 
 def read_run(path: Path) -> Recording:
@@ -54,8 +58,21 @@ def judge(recording: Recording, rules: Sequence[Rule]) -> list[Outcome]:
     return outcomes + [_unfit(rule, recording.measure) for rule in rules if rule not in fitting]
 
 
-def health_overrides(path: Path) -> list[str]:
-    """Of the command that made a run, the overrides of the rules."""
+def health_overrides(path: Path, given: Sequence[str] = ()) -> list[str]:
+    """The overrides of the rules in the command that made a run, where `given` do not take their place; then those.
+
+    A preset that is given takes the place of all; `health.fail_on` is for a run that can still be ended.
+    """
+    own = [line for line in _overrides(path) if _key(line) != "health.fail_on"]
+    keys = {_key(line) for line in given}
+    return [*(line for line in own if "health" not in keys and _key(line) not in keys), *given]
+
+
+def _key(line: str) -> str:
+    return line.lstrip("+~").split("=")[0]
+
+
+def _overrides(path: Path) -> list[str]:
     try:
         command = json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]
     except (OSError, ValueError, KeyError, TypeError):

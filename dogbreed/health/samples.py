@@ -24,6 +24,10 @@ COLLECTIONS = (
 )  # fmt: skip
 
 
+#: Raise it whenever the statistics below mean something else.
+VERSION = 2
+
+
 @dataclass(frozen=True)
 class Measure:
     """How tensors are measured: the rules' parameters that matter before a rule sees a number.
@@ -32,11 +36,13 @@ class Measure:
         rtol: relative tolerance with which a tensor counts as unchanged.
         tanh: between which inputs a tanh is not saturated.
         sigmoid: between which inputs a sigmoid is not saturated.
+        version: of what is measured; a recording of another one cannot be judged.
     """
 
     rtol: float = 1e-5
     tanh: tuple[float, float] = (-9.4999, 9.4999)
     sigmoid: tuple[float, float] = (-23.0, 16.99999)
+    version: int = VERSION
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,8 @@ def to_json(event: Event | Facts | Measure) -> str:
     """The event as a line of JSON, without its defaults; what is no finite number is marked, JSON having no word."""
     kind = next(name for name, cls in _KINDS.items() if isinstance(event, cls))
     plain = {"kind": kind, **_without_defaults(event)}
+    if isinstance(event, Measure):
+        plain["version"] = event.version
     if "tensors" in plain:
         plain["tensors"] = {name: _without_defaults(stats) for name, stats in plain["tensors"].items()}
     try:
@@ -204,6 +212,8 @@ def from_json(line: str) -> Event | Facts | Measure:
     values = {key: _numbers(value) for key, value in content.items() if key != "kind"}
     if content["kind"] == "sample":
         values["tensors"] = {name: TensorStats(**stats) for name, stats in values.get("tensors", {}).items()}
+    if content["kind"] == "measure":
+        values.setdefault("version", 1)
     event: Event | Facts | Measure = _KINDS[content["kind"]](**values)
     return event
 

@@ -13,8 +13,9 @@ from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import writing
 from dogbreed.health.smdebug.trial import Array, Place, Trial
 
-#: What can be drawn of a tensor with more than one value.
-REDUCTIONS = ("mean", "abs_mean", "l2", "min", "max", "std")
+_PLAIN = ("mean", "min", "max", "std", "variance", "sum", "prod", "l1", "l2")
+#: What can be drawn of a tensor with more than one value: all that smdebug may have saved in its place.
+REDUCTIONS = (*_PLAIN, *(f"abs_{name}" for name in _PLAIN))
 MAX_TENSORS = 12  # in one picture: more lines can no longer be told apart
 _FORMATS = (".png", ".svg")
 
@@ -81,12 +82,17 @@ def curves(trial: Trial, wanted: str | None, reduction: str) -> list[Curve]:
     for step in trial.steps:
         done = step.number - step.step if step.mode == "EVAL" else step.step
         for name in names:
-            place = step.tensors.get(name) or step.reductions.get(name, {}).get(reduction)
+            whole = step.tensors.get(name) if reduction in REDUCTIONS else None
+            place = whole or step.reductions.get(name, {}).get(reduction)
             if place is not None:
-                points.setdefault((name, step.mode), []).append((done, place, name in step.tensors))
+                points.setdefault((name, step.mode), []).append((done, place, whole is not None))
     for name in sorted(names - {name for name, _ in points}):
-        kept = sorted({known for step in trial.steps for known in step.reductions.get(name, ())})
-        raise ConfigError(f"{name} was not saved as {reduction}", ", ".join(kept), f"add --of {kept[0]}")
+        kept = {known for step in trial.steps for known in step.reductions.get(name, ())}
+        if any(name in step.tensors for step in trial.steps):
+            kept.update(REDUCTIONS)
+        offered = sorted(kept, key=lambda known: (known.startswith("abs_"), known))
+        got = f"{name} was not saved as {reduction}{did_you_mean(reduction, offered)}"
+        raise ConfigError(got, ", ".join(offered), f"add --of {offered[0]}")
     found = []
     for (name, mode), saved in points.items():
         values = trial.read([place for _, place, _ in saved])
@@ -168,11 +174,12 @@ def _scalar(value: Array, reduction: str) -> float:
     >>> _scalar(np.array([3.0, -4.0]), "l2"), _scalar(np.array([3.0, -4.0]), "abs_mean")
     (5.0, 3.5)
     """
-    values = np.asarray(value, dtype=np.float64).ravel()
+    values: Array = np.asarray(value, dtype=np.float64).ravel()
     if values.size == 1:
         return float(values[0])
-    if reduction == "l2":
-        return float(np.linalg.norm(values))
-    if reduction == "abs_mean":
-        return float(np.abs(values).mean())
-    return float(getattr(values, reduction)())
+    if reduction.startswith("abs_"):
+        values = np.abs(values)
+    name = reduction.removeprefix("abs_")
+    if name in ("l1", "l2"):
+        return float(np.linalg.norm(values, ord=int(name[1])))
+    return float(getattr(values, {"variance": "var"}.get(name, name))())

@@ -133,10 +133,10 @@ def find_obstacle(config: DictConfig) -> str | None:
     for name, callback in (config.get("callbacks") or {}).items():
         if callback is not None and OmegaConf.select(callback, "_target_") not in _ONLOOKERS:
             return f"callbacks.{name}"
-    if "_target_" in (config.hook or {}):
+    if OmegaConf.select(config, "hook._target_"):
         return "hook"
-    if config.health.fail_on:
-        return f"health.fail_on={list(config.health.fail_on)}"
+    if fail_on := OmegaConf.select(config, "health.fail_on"):
+        return f"health.fail_on={list(fail_on)}"
     if str(config.trainer.precision) not in _DTYPES:
         return f"trainer.precision={config.trainer.precision}"
     for name, value in config.trainer.items():

@@ -421,6 +421,42 @@ def test_needs_backbone__says_why(collections: dict[str, Any], pixels: bool, tmp
     assert why is None or next(iter(collections)) in why
 
 
+@pytest.mark.parametrize(
+    ("collection", "named"),
+    [
+        ({"include_regex": "a("}, "hook.collections.mine.include_regex=a("),
+        ({"include_regex": 5}, "hook.collections.mine.include_regex=5"),
+        ({"include_regex": "relu", "save_interval": 5}, "hook.collections.mine.save_interval=5"),
+        (5, "hook.collections.mine=5"),
+    ],
+)
+def test_needs_backbone__names_a_setting_that_is_wrong(collection: Any, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        needs_backbone(settings(tmp_path, mine=collection), {})
+
+
+def test_needs_backbone__names_a_setting_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hook has no save_all"):
+        needs_backbone({key: value for key, value in settings(tmp_path).items() if key != "save_all"}, {})
+
+
+def asked_of_a_job(folder: Path, *collections: dict[str, Any]) -> str | None:
+    """What `needs_backbone` says where a job's own file asks for these collections."""
+    (folder / "hook.json").write_text(json.dumps({"CollectionConfigurations": collections}))
+    return needs_backbone(settings(folder), {"SMDEBUG_CONFIG_FILE_PATH": str(folder / "hook.json")})
+
+
+@pytest.mark.parametrize(("regex", "named"), [("*relu", r"\*relu of the collection mine"), (5, "no text")])
+def test_needs_backbone__names_an_expression_of_a_job_that_is_wrong(regex: Any, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"hook\.json.*{named}"):
+        asked_of_a_job(tmp_path, {"CollectionName": "mine", "CollectionParameters": {"include_regex": regex}})
+
+
+def test_needs_backbone__of_a_job_that_collects_all(tmp_path: Path) -> None:
+    assert asked_of_a_job(tmp_path, {"CollectionName": "losses"}) is None
+    assert "the collection all" in str(asked_of_a_job(tmp_path, {"CollectionName": "all"}))
+
+
 def test_needs_backbone__of_no_hook_and_of_all() -> None:
     assert needs_backbone(None) is None
     assert "save_all" in str(needs_backbone({**settings(Path()), "save_all": True}, {}))

@@ -64,6 +64,12 @@ def test_recording__of_another_kind_is_refused(tmp_path: Path, content: str) -> 
         read_recording(path)
 
 
+def test_recording__of_another_version_is_refused(path: Path) -> None:
+    path.write_text(path.read_text().replace('"version":2', '"version":1'))
+    with pytest.raises(DataError, match="another version of dogbreed"):
+        read_recording(path)
+
+
 def test_recording__missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_recording(tmp_path / "samples.jsonl")

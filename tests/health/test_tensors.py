@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +48,27 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.fixture(scope="module")
+def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A step of training, of which the l1 norm and the variance of a tensor were saved, and not the tensor."""
+    where = tmp_path_factory.mktemp("tensors") / "reduced"
+    hook = smd.Hook(
+        out_dir=str(where),
+        save_config=smd.SaveConfig(save_interval=1),
+        reduction_config=smd.ReductionConfig(reductions=["variance"], norms=["l1"]),
+        include_collections=["mine"],
+    )
+    hook.get_collection("mine").include("my_")
+    module = torch.nn.Identity()
+    hook.register_module(module)
+    hook.set_mode(smd.modes.TRAIN)
+    module(torch.zeros(1))
+    hook.record_tensor_value("my_weight", torch.from_numpy(VALUES))
+    hook.close()
+    smd.del_hook()
+    return where
+
+
 @pytest.fixture
 def trial(written: Path) -> Trial:
     return open_trial(written)
@@ -66,8 +92,17 @@ def test_tensors__losses_by_default(trial: Trial) -> None:
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_tensors__reductions_are_numpys(reduction: str, trial: Trial) -> None:
-    oracles: dict[str, Callable[[Any], Any]] = {"abs_mean": lambda values: np.abs(values).mean(), "l2": np.linalg.norm}
-    oracle = oracles.get(reduction) or getattr(np, reduction)
+    name = reduction.removeprefix("abs_")
+    oracles: dict[str, Callable[[Any], Any]] = {
+        "variance": np.var,
+        "l1": lambda values: np.abs(values).sum(),
+        "l2": lambda values: np.sqrt(np.square(values).sum()),
+    }
+    taken = oracles.get(name) or getattr(np, name)
+
+    def oracle(values: Any) -> Any:
+        return taken(np.abs(values) if reduction != name else values)
+
     found = next(curve for curve in curves(trial, "my_weight", reduction) if curve.mode == "TRAIN")
     numbers = (0, 1, 2, 3, 6, 7, 8, 9)
     assert found.values == pytest.approx([float(oracle(VALUES.astype(float) * number)) for number in numbers])
@@ -106,6 +141,60 @@ def test_tensors__a_mistake_is_one_clear_error(
 ) -> None:
     assert main(["tensors", str(written), *arguments]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reduction", ["l1", "variance"])
+def test_tensors__draws_a_reduction_that_was_saved_in_place_of_a_tensor(
+    reduction: str, reduced: Path, tmp_path: Path
+) -> None:
+    assert main(["tensors", str(reduced), "--plot", "my_", "--of", reduction, "--out", str(tmp_path / "a.png")]) == 0
+    (found,) = curves(open_trial(reduced), "my_", reduction)
+    expected = {"l1": np.abs(VALUES).sum(), "variance": torch.from_numpy(VALUES).var(unbiased=False)}[reduction]
+    assert found.values == pytest.approx([float(expected)], rel=0.2), "smdebug's own variance is of a sample"
+
+
+def test_tensors__what_it_offers_of_a_reduced_tensor_is_taken(
+    reduced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = ["tensors", str(reduced), "--plot", "my_", "--out", str(tmp_path / "a.png")]
+    assert main(plot) == 1
+    offered = re.search(r"add (--of \w+)", capsys.readouterr().err)
+    assert offered is not None
+    assert main([*plot, *offered[1].split()]) == 0
+
+
+def test_tensors__a_mistyped_reduction_of_a_whole_tensor(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tensors", str(written), "--plot", "my_weight", "--of", "meen"]) == 1
+    assert "did you mean mean" in capsys.readouterr().err
+
+
+LOCKED = """
+import os, sys
+from dogbreed.errors import ConfigError
+from dogbreed.health.smdebug.trial import holds_trial, open_trial
+trial, locked = sys.argv[1:]
+open_trial(trial)  # imports what is imported where it is used
+os.chmod(locked, 0)
+os.seteuid(12345)
+for look in (open_trial, holds_trial):
+    try:
+        print(look(trial))
+    except ConfigError as error:
+        print(error.got, "|", error.hint)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("locked", [".", "trial", "trial/index", "trial/index/000000000"])
+def test_trial__without_permission_is_no_folder_without_a_trial(locked: str, written: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others as a whole
+        Path(folder).chmod(0o755)
+        trial = Path(shutil.copytree(written, Path(folder, "trial")))
+        command = [sys.executable, "-c", LOCKED, str(trial), str(Path(folder, locked))]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{trial} cannot be read") == 2, done.stdout
+    assert done.stdout.count("check its permissions") == 2
 
 
 def test_tensors__a_path_without_a_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,8 @@ class StepOutlier(Rule):
     """Some steps take much longer than the others.
 
     An outlier took longer than the mean of all steps so far by `stddev` of their (population) standard deviations;
-    more than `n_outliers` of them are a finding. There is no verdict before the 101st step.
+    more than `n_outliers` of them are a finding. There is no verdict before the 101st step, and the newest one counts:
+    what disturbed the beginning of a long run is no matter of the whole.
 
     Attributes:
         share_threshold: percent of all steps' time that the outliers must cost, by what they take beyond the mean.
@@ -60,7 +61,8 @@ class StepOutlier(Rule):
         count = int(outliers.sum())
         cost = 100 * float((durations[outliers] - mean).sum() / durations.sum())
         violated = count > self.n_outliers and cost >= self.share_threshold
-        if violated and self.finding is None:
+        self.violations, self.finding = 0, None
+        if violated:
             self._waited_share = float(waits[outliers].sum() / durations[outliers].sum())
         self.judge(
             violated,
@@ -73,7 +75,7 @@ class StepOutlier(Rule):
                 f"{count:,} of {len(durations):,} steps took longer than {limit:.3g} s (the mean, {mean:.3g} s, and "
                 f"{self.stddev:g} standard deviations of {sigma:.3g} s; allowed: {self.n_outliers}), the longest "
                 f"{float(durations.max()):.3g} s; they cost {cost:.0f} % of all steps' time, and "
-                f"{self._waited_share:.0%} of their time was waiting for data"
+                f"{self._waited_share:.0%} of their time was waiting for data."
             ),
         )
 
@@ -85,9 +87,9 @@ class StepOutlier(Rule):
     def explained(self, finding: Finding, facts: Facts) -> Finding:
         """Sooner data, where it is data that they wait for."""
         if self._waited_share < 0.5:
-            return with_remedy(finding, advice="look for what runs now and then: a callback, a logger, another process")
+            return with_remedy(finding, advice="Look for what runs now and then: a callback, another process.")
         remedy = more_workers(facts, running=_workers(facts)) or fewer_reads(facts)
-        return with_remedy(finding, *remedy, advice="they wait for data, which comes in bursts")
+        return with_remedy(finding, *remedy, advice="They wait for data, which comes in bursts.")
 
 
 @dataclass(kw_only=True)
@@ -122,13 +124,13 @@ class MaxInitializationTime(Rule):
             clause="a long time before the first step",
             value=minutes,
             threshold=self.threshold,
-            meaning=lambda: f"{minutes:.1f} minutes went by before the first step (allowed: {self.threshold:g})",
+            meaning=lambda: f"{minutes:.1f} minutes went by before the first step (allowed: {self.threshold:g}).",
         )
 
     def explained(self, finding: Finding, facts: Facts) -> Finding:
         """What it was made of stands in the profile."""
         workers = more_workers(facts, running=_workers(facts)) if facts.settings else ()
-        advice = "profile.json and the report say what they were made of; a feature pass is not made a second time"
+        advice = "profile.json and the report say what they were made of; a feature pass is not made a second time."
         return with_remedy(finding, *workers, advice=advice)
 
 

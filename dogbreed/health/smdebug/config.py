@@ -11,31 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.health.smdebug.names import means_backbone
 
 MODES = ("train", "eval")
 #: smdebug's own collections, and ours, which are filled by the type of the layers and not by their names.
 BUILT_IN = ("losses", "weights", "biases", "gradients")
 BY_LAYER = ("inputs", "relu_outputs", "tanh_inputs", "sigmoid_inputs", "activation_inputs")
 
+_SECTION = ("out_dir", "save_interval", "save_steps", "save_all", "collections")
 _KEYS = ("save_interval", "save_steps", "include_regex", "modules", "tensors", "layers", "reductions")
 _REDUCTIONS = ("min", "max", "mean", "std", "variance", "sum", "prod", "l1_norm", "l2_norm")
 _NEVER = 2**31 - 1  # as the first step to save: smdebug has no word for a mode that is not saved
-_HEAD_NAMES = (
-    "CrossEntropyLoss_input_0",
-    "CrossEntropyLoss_output_0",
-    "Network_output_0",
-    "Network_head.linear.weight",
-    "Network_head.linear.bias",
-    "Network_backbone.network.conv1.weight",  # a parameter is there without a picture
-    "gradient/Network_head.linear.weight",
-    "gradient/Network_head.linear.bias",
-    *(f"head{part}_{end}_0" for part in ("", ".linear", ".layers", ".layers.0") for end in ("input", "output")),
-)
-_BACKBONE_NAMES = tuple(
-    f"backbone{part}_{end}_0"
-    for part in ("", ".network", ".network.conv1", ".network.relu", ".network.tanh", ".network.sigmoid")
-    for end in ("input", "output")
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class HookConfig:
 
     Attributes:
         out_dir: a folder, or s3://bucket/prefix.
-        save_all: whether every tensor is saved.
+        save_all: whether every tensor is saved; a job may also say it by a collection that is called all.
         collections: what is saved.
         content: the same in the format of debughookconfig.json.
         source: where it was read, for messages.
@@ -101,7 +87,11 @@ def from_settings(
     Raises:
         ConfigError: a key or a value is none that there is.
     """
-    general = {"save_interval": save_interval, "save_steps": save_steps}
+    general = {
+        "save_interval": _mapping(save_interval, "hook.save_interval"),
+        "save_steps": _mapping(save_steps, "hook.save_steps"),
+    }
+    collections = _mapping(collections, "hook.collections")
     chosen = [_collection(name, entry, general) for name, entry in collections.items() if entry is not None]
     if save_all:
         chosen.append(Collection("all", _when("hook", general)))
@@ -134,14 +124,16 @@ def from_job(file: Path, environment: Mapping[str, str] = os.environ) -> HookCon
     A collection of one of our names without a regular expression is filled by the type of the layers.
 
     Raises:
-        ConfigError: it cannot be read, or is another file.
+        ConfigError: it cannot be read, is another file, or holds what is no regular expression.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         entries = [
-            (entry["CollectionName"], entry.get("CollectionParameters") or {})
+            (entry["CollectionName"], dict(entry.get("CollectionParameters") or {}))
             for entry in content.get("CollectionConfigurations") or []
         ]
+        if not all(isinstance(values.get("include_regex", ""), str) for _, values in entries):
+            raise TypeError("an include_regex is no text")
         parameters = content.get("HookParameters") or {}
         save_all = str(parameters.get("save_all", "false")).lower() == "true"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -154,6 +146,16 @@ def from_job(file: Path, environment: Mapping[str, str] = os.environ) -> HookCon
         Collection(name, values, "all" if name in BY_LAYER and "include_regex" not in values else None)
         for name, values in entries
     )
+    for each in collections:
+        for regex in each.regexes:
+            if reason := _unfit(regex):
+                raise ConfigError(
+                    f"{file}: include_regex {regex} of the collection {each.name}: {reason}",
+                    "regular expressions, between commas",
+                    "mend the DebugHookConfig of the job's request",
+                )
+    # smdebug takes its own collection of that name for every tensor, whatever save_all says.
+    save_all = save_all or any(each.name == "all" for each in collections)
     base = environment.get("SAGEMAKER_BASE_DIR", "/opt/ml")
     content.setdefault("LocalPath", f"{base}/output/tensors")
     return HookConfig(content["LocalPath"], save_all, collections, content, str(file))
@@ -168,54 +170,54 @@ def needs_backbone(settings: Mapping[str, Any] | None, environment: Mapping[str,
         settings: the section `hook` of the config; None or empty for none.
         environment: of a job, which may bring its own configuration.
 
-    >>> needs_backbone({"save_all": False, "collections": {"relu_outputs": {"layers": "all"}}}, {})
+    Raises:
+        ConfigError: the settings, or the job's file, make no sense.
+
+    >>> hook = {"out_dir": "smdebug", "save_interval": {"train": 50}, "save_steps": {}, "save_all": False}
+    >>> needs_backbone({**hook, "collections": {"relu_outputs": {"layers": "all"}}}, {})
     'hook.collections.relu_outputs.layers=all reads what the backbone computes of each picture'
     """
     if not settings:
         return None
     file = job_file(environment)
-    if file is not None:
-        config = from_job(file, environment)
-        save_all, chosen = config.save_all, config.collections
-        where = f"{file}: "
-    else:
-        save_all, where = bool(settings["save_all"]), "hook.collections."
-        chosen = tuple(
-            Collection(name, {"include_regex": ",".join(_listed(entry.get("include_regex")))}, entry.get("layers"))
-            for name, entry in settings["collections"].items()
-            if entry is not None
-        )
-    if save_all:
-        return f"{file or 'hook'}: save_all=true saves what the backbone computes of each picture"
-    for each in chosen:
+    config = _from_section(settings) if file is None else from_job(file, environment)
+    where = "hook.collections." if file is None else f"{file}: "
+    if config.save_all:
+        said = "hook.save_all=true" if file is None else f"{file}: save_all, or the collection all,"
+        return f"{said} saves what the backbone computes of each picture"
+    for each in config.collections:
         if each.layers == "all":
             return f"{where}{each.name}.layers=all reads what the backbone computes of each picture"
         for regex in each.regexes:
-            if _means_backbone(regex):
+            if means_backbone(regex):
                 return f"{where}{each.name} ({regex}) reads what the backbone computes of each picture"
     return None
 
 
-def _means_backbone(regex: str) -> bool:
-    if any(re.search(regex, name) for name in _BACKBONE_NAMES):
-        return True
-    return not any(re.search(regex, name) for name in _HEAD_NAMES)
+def _from_section(settings: Mapping[str, Any]) -> HookConfig:
+    for key in _SECTION:
+        if key not in settings:
+            raise ConfigError(f"hook has no {key}", ", ".join(_SECTION), "choose hook=smdebug, which has them all")
+    return from_settings(**{key: settings[key] for key in _SECTION})
 
 
-def _collection(name: str, entry: Mapping[str, Any], general: Mapping[str, Any]) -> Collection:
+def _collection(name: str, entry: Mapping[str, Any], general: Mapping[str, Mapping[str, Any]]) -> Collection:
     key = f"hook.collections.{name}"
+    entry = _mapping(entry, key)
     for unknown in entry.keys() - set(_KEYS):
         raise _wrong(f"{key}.{unknown}{did_you_mean(unknown, _KEYS)}", ", ".join(_KEYS), key)
-    parameters = _when(key, {part: {**general[part], **(entry.get(part) or {})} for part in general})
-    if regexes := _listed(entry.get("include_regex")):
+    parameters = _when(
+        key, {part: {**general[part], **_mapping(entry.get(part) or {}, f"{key}.{part}")} for part in general}
+    )
+    if regexes := _listed(entry, "include_regex", key):
         parameters["include_regex"] = ",".join(_checked(regex, f"{key}.include_regex") for regex in regexes)
-    if reductions := _listed(entry.get("reductions")):
+    if reductions := _listed(entry, "reductions", key):
         for reduction in reductions:
             if reduction.removeprefix("abs_") not in _REDUCTIONS:
                 allowed = ", ".join(_REDUCTIONS) + ", each also as abs_..."
                 raise _wrong(f"{key}.reductions={reduction}{did_you_mean(reduction, _REDUCTIONS)}", allowed, key)
         parameters["reductions"] = ",".join(reductions)
-    layers, tensors, modules = entry.get("layers"), entry.get("tensors"), tuple(_listed(entry.get("modules")))
+    layers, tensors, modules = entry.get("layers"), entry.get("tensors"), tuple(_listed(entry, "modules", key))
     if name in BY_LAYER or modules:
         if layers not in ("head", "all"):
             raise _wrong(f"{key}.layers={layers}", "head, or all (the backbone's too, which takes pixels)", key)
@@ -241,6 +243,8 @@ def _when_in(key: str, mode: str, entry: Mapping[str, Any]) -> Iterator[tuple[st
     if interval is not None and (not _is_whole(interval) or interval < 1):
         place = f"{key}.save_interval.{mode}"
         raise _wrong(f"{place}={interval}", "a whole number of steps >= 1, or null for never", place)
+    if not isinstance(steps, Sequence):
+        raise _wrong(f"{key}.save_steps.{mode}={steps}", "a list of whole numbers", f"{key}.save_steps.{mode}")
     if not all(_is_whole(step) and step >= 0 for step in steps):
         raise _wrong(f"{key}.save_steps.{mode}={list(steps)}", "whole numbers >= 0", f"{key}.save_steps.{mode}")
     yield f"{mode}.save_interval", str(_NEVER if interval is None else interval)
@@ -253,15 +257,32 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _listed(value: str | Sequence[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or ())
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(f"{key}={value}", "settings by their names, such as {} for none", key)
+    return value
+
+
+def _listed(entry: Mapping[str, Any], name: str, key: str) -> list[str]:
+    value = entry.get(name) or ()
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, Sequence) or not all(isinstance(part, str) for part in found):
+        raise _wrong(f"{key}.{name}={value}", "text, or a list of it", f"{key}.{name}")
+    return list(found)
+
+
+def _unfit(regex: str) -> str | None:
+    """Why it is no regular expression; None where it is one."""
+    try:
+        re.compile(regex)
+    except (re.error, OverflowError) as error:  # the second of a count that is too large
+        return str(error)
+    return None
 
 
 def _checked(regex: str, key: str) -> str:
-    try:
-        re.compile(regex)
-    except re.error as error:
-        raise _wrong(f"{key}={regex}: {error}", "a regular expression", key) from error
+    if reason := _unfit(regex):
+        raise _wrong(f"{key}={regex}: {reason}", "a regular expression", key)
     if "," in regex:
         raise _wrong(f"{key}={regex}", "no comma, at which smdebug splits: write a list of several", key)
     return regex

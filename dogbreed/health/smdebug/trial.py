@@ -7,15 +7,15 @@ smdebug's old numpy and protobuf to run; this reads what is whole, anywhere, and
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from dogbreed.errors import ConfigError
@@ -117,17 +117,20 @@ def open_trial(path: str | Path) -> Trial:
     """The trial at a path: a folder, or s3://bucket/prefix; of several workers the first.
 
     Raises:
-        ConfigError: there is none, or it cannot be reached.
+        ConfigError: there is none, or it cannot be reached or read.
     """
     path = str(path)
     system, root = _reach(path)
     with _reaching(path):
+        _list_local(system, root)
         if not system.exists(root):
             raise ConfigError(f"there is no {path}", _ALLOWED, "correct the path")
         index = sorted(name for name in system.find(f"{root}/index") if name.endswith(".json"))
         collections = sorted(name for name in system.find(f"{root}/collections") if name.endswith(".json"))
         inside = [] if index else system.glob(f"{root}/*/index")
         contents = system.cat([*index, *collections], on_error="return") if index else {}
+        if index and all(isinstance(contents[name], PermissionError) for name in index):
+            raise contents[index[0]]
     if not index:
         hint = f"did you mean {path.rstrip('/')}/{inside[0].split('/')[-2]}?" if inside else "correct the path"
         raise ConfigError(f"{path} holds no trial of smdebug", _ALLOWED, hint)
@@ -153,10 +156,11 @@ def holds_trial(path: str) -> bool:
     """Whether smdebug wrote anything at a path before.
 
     Raises:
-        ConfigError: it cannot be reached.
+        ConfigError: it cannot be reached or read.
     """
     system, root = _reach(path)
     with _reaching(path):
+        _list_local(system, root)
         return any(system.exists(f"{root}/{part}") for part in ("index", "events", "collections", "claim.smd"))
 
 
@@ -184,6 +188,22 @@ def _reach(path: str) -> tuple[Any, str]:
             "pip install 'dogbreed[sagemaker]'",
         ) from error
     return system, root.rstrip("/")
+
+
+def _list_local(system: Any, root: str) -> None:
+    """Raise what keeps a local folder from being listed, which fsspec takes for an empty one."""
+    if "file" not in system.protocol:
+        return
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.listdir(root)
+    for part in ("index", "collections"):
+        for _ in os.walk(f"{root}/{part}", onerror=_raise_unless_absent):
+            pass  # also the folders within
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 @contextmanager
@@ -251,8 +271,3 @@ def _decoded(record: bytes) -> tuple[float, Array] | None:
         return event.wall_time, make_ndarray(value.tensor)
     except (struct.error, DecodeError, ValueError, TypeError):
         return None
-
-
-def numbers(found: Iterable[tuple[float, Array] | None]) -> list[float]:
-    """The mean of each value, a scalar's itself; nan for what is damaged."""
-    return [float("nan") if entry is None else float(np.mean(entry[1], dtype=np.float64)) for entry in found]
