@@ -29,11 +29,13 @@ from dogbreed.features.engines import Engine, check_names, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
-from dogbreed.features.reading import Pixels
+from dogbreed.features.reading import Pixels, measure_pixels
 from dogbreed.files import write_json
 from dogbreed.health.smdebug.config import needs_backbone
 from dogbreed.models.backbones import Backbone
 from dogbreed.phases import phase
+
+_MEASURED = 512  # pictures, where no pass measures any: a second or two, once
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,20 @@ def _remember_pixels(loaded: Loaded, pictures: BreedDataModule, cache: Path) -> 
         with suppress(OutputError):  # a cache that may only be read
             write_json(file, loaded.pixels._asdict())
         return
-    with suppress(OSError, ValueError, TypeError):
+    try:
         loaded.pixels = Pixels(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # computed for another folder, or by an earlier version
+        loaded.pixels = _some_pixels(pictures)
+        if loaded.pixels is not None:
+            _remember_pixels(loaded, pictures, cache)
+
+
+def _some_pixels(pictures: BreedDataModule) -> Pixels | None:
+    """What the backbone reads of some pictures of train; None where none of them can be decoded."""
+    split = _spread(pictures.split("train"), _MEASURED)
+    dataset = PictureDataset(split, pictures.spec)
+    views = [sample.image for sample in map(dataset.__getitem__, range(len(split))) if sample.image is not None]
+    return measure_pixels(torch.stack(views), pictures.spec) if views else None
 
 
 def engine_of(config: DictConfig, backbone: Backbone, pictures: BreedDataModule) -> Engine:

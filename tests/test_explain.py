@@ -185,8 +185,11 @@ def test_pixels__are_measured_by_the_pass_and_remembered(
     expected = (float(pixels.mean()), float(pixels.std()))
     assert (measured["mean"], measured["spread"]) == pytest.approx(expected, rel=1e-3)
     assert train(cache, "report=false", f"hydra.run.dir={tmp_path / 'again'}").code == 0
-    samples = (tmp_path / "again/samples.jsonl").read_text()
-    assert '"kind":"pictures"' in samples
+    assert '"kind":"pictures"' in (tmp_path / "again/samples.jsonl").read_text()
+    file.unlink()  # as where the features were computed for another folder
+    assert train(cache, "report=false", f"hydra.run.dir={tmp_path / 'third'}").code == 0
+    assert '"kind":"pictures"' in (tmp_path / "third/samples.jsonl").read_text()
+    assert file.exists()
 
 
 def test_replay__of_a_run_says_what_the_run_said(command: Command, trained_run: Path) -> None:

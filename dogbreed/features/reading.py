@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from dogbreed.data.dataset import PictureDataset, Unreadable
 from dogbreed.data.images import decode_image, is_plain_jpeg, picture_digest
+from dogbreed.data.transforms import TransformSpec
 from dogbreed.errors import ImageError
 from dogbreed.features.engines import Engine, Forward
 
@@ -132,8 +133,7 @@ class Pictures:
         chosen = [place for place, task in enumerate(tasks) if task % stride == 0]
         if not chosen:
             return None
-        normalised = self._datasets[0].spec.normalize(views[chosen])
-        return Pixels(len(chosen), float(normalised.mean()), float(normalised.std(correction=0)))
+        return measure_pixels(views[chosen], self._datasets[0].spec)
 
     def _digest(self, task: int) -> str:
         dataset, index, _ = self.tasks[task]
@@ -218,6 +218,12 @@ class ReadFiles(Dataset[Undecoded]):
             torch.cat([torch.empty(0, dtype=torch.uint8), *files]),
             [len(file) for file in files],
         )
+
+
+def measure_pixels(views: Tensor, spec: TransformSpec) -> Pixels:
+    """What the network reads of some views, uint8 (n, 3, S, S), n > 0."""
+    normalised = spec.normalize(views)
+    return Pixels(len(views), float(normalised.mean()), float(normalised.std(correction=0)))
 
 
 def stack(views: Sequence[Tensor]) -> Tensor:
