@@ -14,7 +14,7 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from dogbreed.app import build
 from dogbreed.data.folder import SPLITS
@@ -71,7 +71,7 @@ class Watch:
             every_n_steps=config.health.every_n_steps,
             backbone=any(rule.parameters.get("layers") == "all" for rule in rules),
             recording=directory / SAMPLES,
-            fail_on=list(config.health.fail_on),
+            fail_on=list(config.health.fail_on or ()),
             stopped=Path(config.paths.checkpoints) / "stopped.ckpt",
             started=sampler.started,
             take_steps=self._profiler.take_steps,
@@ -86,7 +86,8 @@ class Watch:
     def write_health(self) -> list[str]:
         """Leave health.json and profile.json, also of a run that ended before its time; what was found, as lines."""
         self._write_profile()
-        if self._monitor not in self.callbacks:
+        began_before = not self._monitor.begun and (self._directory / HEALTH).exists()
+        if self._monitor not in self.callbacks or began_before:  # the verdict on a run that had ended already stands
             return []
         outcomes = self._monitor.outcomes()
         content = {"preset": self._preset, "rules": [outcome.to_json() for outcome in outcomes]}
@@ -160,7 +161,9 @@ def make_rules(config: DictConfig) -> list[Rule]:
         ConfigError: a rule that is none or cannot be made so; health.fail_on names none of them.
     """
     rules: list[Rule] = []
-    for name in config.health.rules:
+    for name, section in (config.health.rules or {}).items():
+        if section is None:  # left out, as by ~health.rules.NAME
+            continue
         rule = build(config, f"health.rules.{name}")
         if not isinstance(rule, Rule):
             raise ConfigError(
@@ -170,7 +173,7 @@ def make_rules(config: DictConfig) -> list[Rule]:
             )
         rules.append(rule)
     names = [rule.name for rule in rules]
-    for name in config.health.fail_on:
+    for name in config.health.fail_on or ():
         if name not in names:
             raise ConfigError(
                 f"health.fail_on: {name}{did_you_mean(str(name), names)}", ", ".join(names), "set health.fail_on"
@@ -192,9 +195,20 @@ def facts_of(config: DictConfig, prepared: Prepared) -> Facts:
         class_names=tuple(pictures.class_names),
         train_counts=tuple(pictures.split("train").counts(pictures.num_classes)),
         cores=available_cores(),
-        gpus=torch.cuda.device_count(),
+        gpus=len(used_gpus(config)),
         features=prepared.features is not None,
     )
+
+
+def used_gpus(config: DictConfig) -> tuple[int, ...]:
+    """The numbers of the GPUs that the trainer will use, of those that this process may."""
+    there, devices = torch.cuda.device_count(), config.trainer.devices
+    if config.trainer.accelerator not in ("auto", "gpu", "cuda"):
+        return ()
+    if isinstance(devices, ListConfig):
+        return tuple(number for number in devices if number < there)
+    count = int(devices) if str(devices).isdecimal() else there  # auto and -1: all
+    return tuple(range(min(count, there)))
 
 
 def _defaults(*groups: str) -> Iterator[tuple[str, Any]]:

@@ -121,8 +121,8 @@ def needs_pixels(config: DictConfig) -> str | None:
 
 def _watches_backbone(config: DictConfig) -> str | None:
     """Why a rule or a debugger's hook must see the backbone at work."""
-    for name, rule in config.health.rules.items():
-        layers = rule.get("layers", "head")
+    for name, rule in (config.health.rules or {}).items():
+        layers = "head" if rule is None else rule.get("layers", "head")
         if layers not in ("head", "all"):
             key = f"health.rules.{name}.layers"
             raise ConfigError(f"{key}={layers}", "head, or all (the backbone's too, which takes pixels)", f"set {key}")
@@ -163,16 +163,14 @@ def _remember_pixels(loaded: Loaded, pictures: BreedDataModule, cache: Path) -> 
     """Keep what the pass measured of these pictures for runs that need no pass; fill it in where there was none."""
     spec = hashlib.sha256(json.dumps(pictures.spec.to_dict()).encode()).hexdigest()[:16]
     file = cache / f"pixels-{_name_of(pictures)}-{spec}.json"
+    with suppress(OSError, ValueError, TypeError):
+        known = Pixels(**json.loads(file.read_text(encoding="utf-8")))
+        loaded.pixels = known if loaded.pixels is None else known + loaded.pixels
+    if loaded.pixels is None:  # computed for another folder, or by an earlier version
+        loaded.pixels = _some_pixels(pictures)
     if loaded.pixels is not None:
         with suppress(OutputError):  # a cache that may only be read
             write_json(file, loaded.pixels._asdict())
-        return
-    try:
-        loaded.pixels = Pixels(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # computed for another folder, or by an earlier version
-        loaded.pixels = _some_pixels(pictures)
-        if loaded.pixels is not None:
-            _remember_pixels(loaded, pictures, cache)
 
 
 def _some_pixels(pictures: BreedDataModule) -> Pixels | None:

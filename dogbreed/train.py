@@ -20,7 +20,7 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, DataError, OutputError
-from dogbreed.explain import SAMPLE_S, Watch, make_hook, make_rules, run_started
+from dogbreed.explain import SAMPLE_S, Watch, make_hook, make_rules, run_started, used_gpus
 from dogbreed.files import write_json
 from dogbreed.health.machine import MachineSampler
 from dogbreed.models.backbones import Backbone
@@ -42,7 +42,7 @@ def train(config: DictConfig) -> float:
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     rules, hook = make_rules(config), make_hook(config)  # a mistake in them is told before the feature pass
-    with MachineSampler(SAMPLE_S, run_started()) as sampler:
+    with MachineSampler(SAMPLE_S, run_started(), used_gpus(config)) as sampler:
         directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
         pl.seed_everything(config.seed, workers=True, verbose=False)
         prepared = prepare(config)

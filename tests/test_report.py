@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,22 @@ def test_report__of_an_archive_says_to_unpack_it(tmp_path: Path, capsys: pytest.
     (tmp_path / "output.tar.gz").write_bytes(b"")
     assert main([str(tmp_path / "output.tar.gz")]) == 1
     assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("named", [".", "run", "below/run"])
+def test_report__of_what_may_not_be_read_names_it(named: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        locked = Path(place) / "locked"
+        locked.mkdir(mode=0o000)
+        # locale, which argparse imports late, may lie where only root can read.
+        code = (
+            "import locale, os, sys; from dogbreed.report import main; os.seteuid(12345); sys.exit(main(sys.argv[1:]))"
+        )
+        ran = subprocess.run([sys.executable, "-c", code, str(locked / named)], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"error: {locked / named} cannot be read: Permission denied")
 
 
 def test_report__of_a_run_loads_no_torch(run: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dogbreed.health.findings import Outcome, Status
 from dogbreed.health.ranking import rank
@@ -38,9 +38,10 @@ class Panel:
                 except Exception as error:  # whatever a rule of the user's own stumbles over
                     self._errors[number] = f"{type(error).__name__}: {error}"
 
-    def outcomes(self, facts: Facts) -> list[Outcome]:
-        """What each rule says, ranked."""
-        return rank([self._outcome(number, rule, facts) for number, rule in enumerate(self.rules)])
+    def outcomes(self, facts: Facts, names: Collection[str] | None = None) -> list[Outcome]:
+        """What each rule says, or each of those that are named, ranked."""
+        asked = ((number, rule) for number, rule in enumerate(self.rules) if names is None or rule.name in names)
+        return rank([self._outcome(number, rule, facts) for number, rule in asked])
 
     def _outcome(self, number: int, rule: Rule, facts: Facts) -> Outcome:
         error = self._errors.get(number)

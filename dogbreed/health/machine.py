@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.health.samples import MachineSample
@@ -29,14 +29,15 @@ class MachineSampler:
     Args:
         every_s: seconds between two samples.
         started: of the run, by time.monotonic().
+        gpus: the numbers of those that the run uses, of the visible ones; None for all.
 
     Attributes:
         training: whether the training loop runs now; set by who knows it.
         evaluators: loader processes that only serve evaluations: they are not counted.
     """
 
-    def __init__(self, every_s: float, started: float) -> None:
-        self.every_s, self.started = every_s, started
+    def __init__(self, every_s: float, started: float, gpus: Sequence[int] | None = None) -> None:
+        self.every_s, self.started, self._gpus = every_s, started, gpus
         self.training = False
         self.evaluators = 0
         self._kept: Thinned[MachineSample] = Thinned(KEPT)
@@ -57,7 +58,8 @@ class MachineSampler:
         """Begin to sample."""
         if self._thread is None:
             self._end.clear()
-            probe = _Probe()  # imports psutil, in this thread: a fork while another one imports would leave a lock
+            # It imports psutil, in this thread: a fork while another one imports would leave a lock.
+            probe = _Probe(self._gpus)
             self._thread = threading.Thread(target=self._run, args=(probe,), name="machine", daemon=True)
             self._thread.start()
 
@@ -90,11 +92,11 @@ class MachineSampler:
 class _Probe:
     """Reads the machine once each time that it is asked; shares are of the time since it was asked last."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: Sequence[int] | None) -> None:
         import psutil
 
         self._psutil = psutil
-        self._gpus = _Gpus()
+        self._gpus = _Gpus(gpus)
         self._times = self._core_times()
 
     def sample(self, seconds: float, training: bool, evaluators: int) -> MachineSample:
@@ -139,16 +141,17 @@ class _Probe:
 
 
 class _Gpus:
-    """The GPUs that this process may use, where there is an NVIDIA driver."""
+    """The GPUs that this process uses, where there is an NVIDIA driver."""
 
-    def __init__(self) -> None:
+    def __init__(self, used: Sequence[int] | None) -> None:
         import pynvml
 
         self._nvml = pynvml
         self._handles: list[Any] = []
         try:
             pynvml.nvmlInit()
-            self._handles = [self._handle(name) for name in self._names()]
+            names = self._names()
+            self._handles = [self._handle(names[number]) for number in (range(len(names)) if used is None else used)]
         except pynvml.NVMLError:  # no driver, or none that can be asked
             return
 

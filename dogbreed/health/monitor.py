@@ -33,7 +33,8 @@ class HealthMonitor(pl.Callback):
     """Feeds the rules with what happens, and keeps what they were fed with.
 
     Tensors are measured at the first steps, then at every `every_n_steps`-th; the loss of every step is read when
-    the next one ends, so that a GPU is not waited for. Of several processes the first one is watched.
+    the next one ends, so that a GPU is not waited for. Of several processes the first one is watched; an evaluation is
+    that of all of them.
 
     Args:
         panel: the rules.
@@ -46,6 +47,9 @@ class HealthMonitor(pl.Callback):
         started: of the run, by time.monotonic(); None for now.
         take_steps: durations and waits of the steps since the last call, in seconds.
         take_machine: samples of the machine since the last call.
+
+    Attributes:
+        begun: whether a training has begun: a run that is continued at its end has none.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class HealthMonitor(pl.Callback):
         self._step = self._pictures = 0  # of the newest batch
         self._pending: tuple[int, Tensor, Batch] | None = None
         self._losses: list[tuple[int, float]] = []
+        self._due = False  # whether the step that goes on is one that is measured
+        self.begun = False
         self._unclosed = False  # whether there are samples of the training since its last epoch ended
         self._evaluated: list[tuple[Tensor, Tensor, Tensor]] = []  # loss, predictions, targets of a batch of val
         self._evaluations = 0  # batches of val so far
@@ -100,20 +106,17 @@ class HealthMonitor(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take up the recording: what a run that is continued had recorded is judged again."""
-        steps = trainer.num_training_batches
-        self.facts = replace(self.facts, steps_per_epoch=int(steps) if math.isfinite(steps) else None)
+        self.begun = True
         if self._recording is not None and trainer.is_global_zero:
-            self._take_up(keep_until(self._recording, trainer.global_step))
+            self._take_up(keep_until(self._recording, trainer.global_step, self.facts, self.panel.measure))
             self._recording_now = True
         before, self._before = self._before, []
         self._emit(*before)
 
     def _take_up(self, events: list[Event]) -> None:
-        assert self._recording is not None
-        if not self._recording.exists():
-            record(self._recording, self.facts, self.panel.measure)
         self.panel.see(*events)
-        self._before = [event for event in self._before if not events or not isinstance(event, PictureStats)]
+        if any(isinstance(event, PictureStats) for event in events):
+            self._before = [event for event in self._before if not isinstance(event, PictureStats)]
         seen = [event for event in events if isinstance(event, Sample)]
         self._evaluations = sum(len(sample.losses) for sample in seen if sample.mode == "EVAL")
         if seen:
@@ -124,7 +127,8 @@ class HealthMonitor(pl.Callback):
     ) -> None:
         """Arm the probes for a step that is measured."""
         self._step = step = trainer.global_step
-        if step < FIRST_STEPS or step % self._every == 0:
+        self._due = step < FIRST_STEPS or step % self._every == 0
+        if self._due and len(batch.targets):  # a batch without a readable picture has gradients of zero
             assert self._probes is not None
             self._pictures = len(batch.targets)
             self._probes.arm(percentiles=step < FIRST_STEPS)
@@ -148,6 +152,7 @@ class HealthMonitor(pl.Callback):
         if self._probes.armed:
             self._read_loss()
             self._sample(self._step, trainer.current_epoch, self._probes.take())
+        if self._due:
             self._end_if_asked(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -157,24 +162,22 @@ class HealthMonitor(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Emit the evaluation as one sample."""
-        if not self._evaluated:
+        if trainer.sanity_checking:
             return
-        losses, predictions, targets = (list(column) for column in zip(*self._evaluated, strict=True))
-        self._evaluated = []
+        losses, pairs = self._take_evaluated(trainer.world_size)
         first, self._evaluations = self._evaluations, self._evaluations + len(losses)
-        numbers = torch.stack(losses).tolist()
-        pairs = Counter(zip(torch.cat(targets).tolist(), torch.cat(predictions).tolist(), strict=True))
-        self._emit(
-            Sample(
-                trainer.global_step,
-                "EVAL",
-                trainer.current_epoch,
-                self._now(),
-                losses=tuple(enumerate(numbers, first)),
-                pairs=tuple((*pair, count) for pair, count in sorted(pairs.items())),
-                ends_epoch=True,
+        if losses:
+            self._emit(
+                Sample(
+                    trainer.global_step,
+                    "EVAL",
+                    trainer.current_epoch,
+                    self._now(),
+                    losses=tuple(enumerate(losses, first)),
+                    pairs=tuple((*pair, count) for pair, count in sorted(pairs.items())),
+                    ends_epoch=True,
+                )
             )
-        )
         self._end_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -200,6 +203,20 @@ class HealthMonitor(pl.Callback):
         logits, targets = arguments[0].detach(), arguments[1]
         self._evaluated.append((loss.detach(), logits.argmax(dim=1), targets))
 
+    def _take_evaluated(self, processes: int) -> tuple[list[float], Counter[tuple[int, int]]]:
+        """The losses of the batches, and how often each class was taken for which; of all processes together."""
+        evaluated, self._evaluated = self._evaluated, []
+        losses = torch.stack([loss for loss, *_ in evaluated]).tolist() if evaluated else []
+        pairs: Counter[tuple[int, int]] = Counter()
+        for _, predictions, targets in evaluated:
+            pairs.update(zip(targets.tolist(), predictions.tolist(), strict=True))
+        if processes > 1:
+            shares: list[Any] = [None] * processes
+            torch.distributed.all_gather_object(shares, (losses, pairs))
+            losses = [loss for share, _ in shares for loss in share]
+            pairs = sum((share for _, share in shares), Counter())
+        return losses, pairs
+
     def _read_loss(self) -> None:
         """Take the loss of the step before: it is there by now, so that no device is waited for."""
         if self._pending is None:
@@ -211,7 +228,6 @@ class HealthMonitor(pl.Callback):
         if not math.isfinite(value) and not self._odd:
             self._odd = True
             self._sample(step, self._trainer.current_epoch, self._odd_pictures(batch))
-            self._end_if_asked(self._trainer)
 
     def _odd_pictures(self, batch: Batch) -> dict[str, TensorStats]:
         """The pictures of a batch with values that are no finite numbers, by their files."""
@@ -250,8 +266,12 @@ class HealthMonitor(pl.Callback):
             record(self._recording, *events)
 
     def _end_if_asked(self, trainer: pl.Trainer) -> None:
-        asked = (rule.outcome(self.facts) for rule in self.panel.rules if rule.name in self._fail_on)
+        """End the run where the first process finds what it was asked to look for; all processes come here together."""
+        if not self._fail_on:
+            return
+        asked = self.panel.outcomes(self.facts, self._fail_on)
         outcome = next((outcome for outcome in asked if outcome.finding is not None), None)
+        outcome = trainer.strategy.broadcast(outcome)
         if outcome is None or outcome.finding is None:
             return
         if self._stopped is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dogbreed.errors import DataError
-from dogbreed.files import writing
+from dogbreed.files import write_text, writing
 from dogbreed.health.samples import VERSION, Event, Facts, Measure, Sample, from_json, to_json
 
 SAMPLES = "samples.jsonl"
@@ -75,14 +76,27 @@ def read_recording(path: Path) -> Recording:
     return recording
 
 
-def keep_until(path: Path, step: int) -> list[Event]:
-    """What was recorded before optimiser step `step`; the rest is dropped: a run that continues there sees it again."""
-    if not path.exists():
-        return []
-    recording = read_recording(path)
-    kept = [event for event in recording.events if not isinstance(event, Sample) or _precedes(event, step)]
-    path.unlink()
-    record(path, recording.facts, recording.measure, *kept)
+def keep_until(path: Path, step: int, facts: Facts, measure: Measure) -> list[Event]:
+    """What was recorded before optimiser step `step`, for a run that continues there; the file then holds just that.
+
+    A run that begins, or whose recording is damaged, of another version or measured in another way, begins it anew.
+
+    Args:
+        path: of the recording.
+        step: from which on the run sees everything again.
+        facts: of the run as it is now.
+        measure: how its tensors are measured now.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    kept: list[Event] = []
+    if step:
+        with suppress(DataError):  # what only explains a run must not keep it from going on
+            recording = read_recording(path)
+            if recording.measure == measure:
+                kept = [event for event in recording.events if not isinstance(event, Sample) or _precedes(event, step)]
+    write_text(path, "".join(to_json(event) + "\n" for event in (facts, measure, *kept)))
     return kept
 
 

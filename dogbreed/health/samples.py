@@ -162,7 +162,6 @@ class Facts:
         cores: of the machine.
         gpus: of the machine; None where that is not known.
         features: whether the run trains on features; None where that is not known.
-        steps_per_epoch: of training; None where that is not known.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -174,7 +173,6 @@ class Facts:
     cores: int | None = None
     gpus: int | None = None
     features: bool | None = None
-    steps_per_epoch: int | None = None
 
 
 _ODD = "not_finite"

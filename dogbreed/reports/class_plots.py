@@ -34,7 +34,8 @@ def draw_heat_map(confusion: Counts, class_names: Sequence[str], chosen: Sequenc
     names = [shorten(readable(class_names[index])) for index in chosen]
     size, edge = len(names), 190
     side = edge + max(26 * size, 200)
-    text = f"{part.trace():,} of {part.sum():,} pictures of these {size} classes lie on the diagonal, which is right."
+    whose = "this class" if size == 1 else f"these {size} classes"
+    text = f"{part.trace():,} of {part.sum():,} pictures of {whose} lie on the diagonal, which is right."
     with drawing(title, text, width=side, height=side) as canvas:
         axes = canvas.axes
         _cells(axes, part, confusion.sum(axis=1)[list(chosen)], 0.94)

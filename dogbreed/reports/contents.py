@@ -47,7 +47,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Series:
-    """A measurement over the run, in percent, or GiB for memory; None for what the machine does not have or tell."""
+    """A measurement over the run, in percent, or GiB for memory; None for what the machine does not have or tell.
+
+    NaN where a moment was not measured; `seconds` has none.
+    """
 
     seconds: tuple[float, ...] = ()
     cpu: tuple[float, ...] = ()
@@ -58,11 +61,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time went; `phases` is the whole run, its parts add up to it."""
+    """Where the time went; `phases` is the whole run, its parts add up to it.
+
+    `every_s` lies between two samples of the machine; None where there were fewer.
+    """
 
     seconds: float
     phases: Phase
-    every_s: float
+    every_s: float | None
     samples: int
     spreads: tuple[Spread, ...]
     series: Series

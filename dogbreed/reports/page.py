@@ -33,7 +33,7 @@ def embed_jpeg(path: Path) -> str | None:
     """A data URI of a whole JPEG; None where the file is missing or cut short."""
     try:
         content = path.read_bytes()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what no name of a file can hold
         return None
     whole = content.startswith(b"\xff\xd8") and content.endswith(b"\xff\xd9")
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}" if whole else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dogbreed.phases import Phase
 from dogbreed.reports.contents import Epoch, Series
 from dogbreed.reports.svg import BLUE, GREEN, INK, LINE, MUTED, ORANGE, SURFACE, Plot, drawing, write
@@ -66,7 +68,7 @@ def draw_phases(phases: Phase, seconds: float, width: int) -> Plot:
     """A bar for each part of the run, one after the other; what came before the training stands out."""
     rows = list(_rows(phases, seconds))
     before = initialisation(phases)
-    spoken = ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in phases.parts)
+    spoken = ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in entered(phases))
     text = "Orange: before the first step of training. Blue: training."
     with drawing("Where the time went", text, width, 36 + 25 * len(rows), spoken) as canvas:
         axes = canvas.axes
@@ -105,27 +107,32 @@ def draw_phases(phases: Phase, seconds: float, width: int) -> Plot:
     return canvas.plot
 
 
+def entered(phase: Phase) -> list[Phase]:
+    """The parts that were left at least once: the one in which the profile is written has no time of its own yet."""
+    return [part for part in phase.parts if part.count]
+
+
 def initialisation(phases: Phase) -> list[Phase]:
     """The parts of the run that came before its training."""
     names = [phase.name for phase in phases.parts]
     end = names.index(TRAINING) if TRAINING in names else len(names)
-    return [phase for phase in phases.parts[:end] if phase.name not in _LATER]
+    return [phase for phase in phases.parts[:end] if phase.count and phase.name not in _LATER]
 
 
 def draw_machine(series: Series) -> Iterator[Plot]:
     """Use of processors and of memory over the run."""
     lines = [("CPU", series.cpu, BLUE), ("waiting for the disk", series.io_wait, MUTED), ("GPU", series.gpu, GREEN)]
-    shown = [(name, values, colour) for name, values, colour in lines if values]
+    shown = [(name, values, colour) for name, values, colour in lines if values and not np.isnan(values).all()]
     if shown and series.seconds:
-        text = "; ".join(f"{name}: {percent(sum(values) / len(values) / 100)} on average" for name, values, _ in shown)
+        text = "; ".join(f"{name}: {percent(float(np.nanmean(values)) / 100)} on average" for name, values, _ in shown)
         with drawing("Processors", text, height=180) as canvas:
             for name, values, colour in shown:
                 canvas.axes.plot(series.seconds, values, color=colour, label=name, linewidth=1.4)
             _over_time(canvas.axes, series.seconds[-1], 102, "{:.0f} %")
             canvas.legend()
         yield canvas.plot
-    if series.memory_gib and series.seconds:
-        most = max(series.memory_gib)
+    if series.seconds and not np.isnan(series.memory_gib).all():
+        most = float(np.nanmax(series.memory_gib))
         text = f"At most {most:.2f}\N{NO-BREAK SPACE}GiB."
         with drawing("Memory of the run's processes", text, height=180) as canvas:
             canvas.axes.fill_between(series.seconds, series.memory_gib, color=BLUE, alpha=0.16, linewidth=0)
@@ -142,8 +149,8 @@ def _mark(axes: Axes, epoch: float, value: float, height: float) -> None:
 
 
 def _over_time(axes: Axes, seconds: float, top: float, unit: str) -> None:
-    axes.set(xlim=(0, seconds), ylim=(0, top))
-    _clock(axes, seconds, 4)
+    axes.set(xlim=(0, seconds or 1), ylim=(0, top or 1))  # a single sample may stand at 0
+    _clock(axes, seconds or 1, 4)
     axes.yaxis.set_major_formatter(lambda value, _: unit.format(value))
     axes.spines["bottom"].set_color(LINE)
 
@@ -159,7 +166,7 @@ def _clock(axes: Axes, seconds: float, ticks: int) -> None:
 def _rows(phases: Phase, seconds: float) -> Iterator[tuple[Phase, float, int, Phase]]:
     """Each part with its start, its depth and the part of the run that it belongs to; slivers of parts are left out."""
     start = 0.0
-    for owner in phases.parts:
+    for owner in entered(phases):
         yield owner, start, 0, owner
         inside = start
         for part in owner.parts:

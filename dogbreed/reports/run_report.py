@@ -26,10 +26,11 @@ from dogbreed.reports.evaluation import confused, per_class
 from dogbreed.reports.page import REPORT, embed_jpeg, write_page
 from dogbreed.reports.reading import holds_run, nothing_there
 from dogbreed.reports.run_files import read_run
-from dogbreed.reports.run_plots import draw_curve, draw_machine, draw_phases, initialisation
+from dogbreed.reports.run_plots import draw_curve, draw_machine, draw_phases, entered, initialisation
 from dogbreed.reports.scores import calibrate, count_confusion, most_confused
 from dogbreed.reports.svg import Plot
 from dogbreed.reports.verdict import class_sizes, consequences, findings, judge
+from dogbreed.reports.words import count
 
 _NO_TEST = "the run did not get to its test, or is older than this file"
 _LISTED = 200  # skipped files; the file itself has them all
@@ -71,7 +72,7 @@ def _title(run: Run) -> str:
     if not backbone:
         return run.folder.path.resolve().name
     head = f"{kind} head" if kind else "head"
-    return f"{backbone}, {head}" + (f", {classes} classes" if classes else "")
+    return f"{backbone}, {head}" + (f", {count(classes, 'class', 'classes')}" if classes else "")
 
 
 def _tiles(run: Run) -> Iterator[tuple[str, float]]:
@@ -112,7 +113,7 @@ def _time(run: Run) -> dict[str, Any] | None:
     spent = sum(phase.seconds for phase in before)
     return {
         "profile": profile,
-        "bars": [draw_phases(profile.phases, whole, width) for width in (760, 380) if profile.phases.parts],
+        "bars": [draw_phases(profile.phases, whole, width) for width in (760, 380) if entered(profile.phases)],
         "rows": list(_flat(profile.phases, 0, [phase.name for phase in before])),
         "before": sorted(before, key=lambda phase: -phase.seconds),
         "spent": spent,
@@ -121,7 +122,7 @@ def _time(run: Run) -> dict[str, Any] | None:
 
 
 def _flat(phase: Phase, depth: int, before: Sequence[str], early: bool = False) -> Iterator[tuple[Phase, int, bool]]:
-    for part in phase.parts:
+    for part in entered(phase):
         first = early or (depth == 0 and part.name in before)
         yield part, depth, first
         yield from _flat(part, depth + 1, before, first)
@@ -136,7 +137,14 @@ def _classes(run: Run) -> dict[str, Any]:
         rows = [*per_class(confusion, names)]
         pairs = [Pair(pair["true"], pair["predicted"], pair["pictures"]) for pair in confused(confusion, names)]
         if len(names) <= LEGIBLE:
-            maps = [draw_heat_map(confusion, names, range(len(names)), f"All {len(names)} classes")]
+            maps = [
+                draw_heat_map(
+                    confusion,
+                    names,
+                    range(len(names)),
+                    "The one class" if len(names) == 1 else f"All {len(names)} classes",
+                )
+            ]
         else:
             chosen = most_confused(confusion, LEGIBLE)
             maps = [draw_overview(confusion)]

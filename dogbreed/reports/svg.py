@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,7 +116,9 @@ def drawing(title: str, text: str, width: int = 380, height: int = 220, spoken: 
     from matplotlib.figure import Figure  # without pyplot: no window system, no state to clean up
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Names in a script that this font lacks: the page shows them in its own.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         canvas = Canvas(figure, figure.add_subplot())
         yield canvas

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dogbreed.reports.page import REPORT, write_page
-from dogbreed.reports.reading import Folder, holds_sweep, nothing_there
+from dogbreed.reports.reading import holds_sweep, nothing_there
 from dogbreed.reports.svg import Plot
+from dogbreed.reports.sweep_files import Sweep, read_sweep
 from dogbreed.reports.sweep_plots import draw_best_so_far, draw_curves, draw_parameter, draw_trade_off
 from dogbreed.reports.verdict import Sentence
-from dogbreed.reports.words import amount, count, duration, measure, percent
+from dogbreed.reports.words import amount, count, duration, measure, percent, sentence
+from dogbreed.sweeps.dimensions import override_line
 from dogbreed.sweeps.journal import Record
 from dogbreed.sweeps.leaderboard import Place, rank
 
 _TOP = 15  # places that are shown unfolded
-
-
-@dataclass(frozen=True)
-class Trials:
-    """trials.json: what was tried, and by what it is judged."""
-
-    monitor: str
-    direction: str
-    records: tuple[Record, ...]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep's folder as far as it can be read; what cannot be is None or empty, and `folder` knows why."""
-
-    folder: Folder
-    trials: Trials | None = None
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    best: Mapping[str, Any] = field(default_factory=dict)
-    command: str | None = None
-
-    @property
-    def measured(self) -> list[Record]:
-        """The trials that reached a value, in the order of their numbers."""
-        records = self.trials.records if self.trials is not None else ()
-        return sorted((one for one in records if one.value is not None), key=lambda one: one.number)
+_RANGE = 4  # different numbers of a parameter, from which on its least and its largest are edges
 
 
 def write_sweep_report(directory: Path) -> Path:
@@ -54,7 +31,7 @@ def write_sweep_report(directory: Path) -> Path:
     """
     if not holds_sweep(directory):
         raise nothing_there(directory)
-    sweep = _read(directory)
+    sweep = read_sweep(directory)
     places = rank(sweep.trials.records, sweep.trials.monitor) if sweep.trials is not None else []
     content = {
         "sweep": sweep,
@@ -63,27 +40,11 @@ def write_sweep_report(directory: Path) -> Path:
         "plots": _plots(sweep, places),
         "board": _board(sweep, places),
         "winner": _winner(sweep),
+        "settings": shlex.join(override_line(key, value) for key, value in sweep.best.items()),
         "has_report": sweep.folder.has(f"winner/{REPORT}"),
         "failed": [one for one in (sweep.trials.records if sweep.trials else ()) if one.state == "failed"],
     }
     return write_page(directory / REPORT, "sweep.html.j2", **content, problems=sweep.folder.problems, top=_TOP)
-
-
-def _read(directory: Path) -> Sweep:
-    folder = Folder(directory)
-    lines = (folder.text("best.yaml") or "").splitlines()
-    return Sweep(
-        folder=folder,
-        trials=folder.json("trials.json", _trials),
-        summary=folder.json("summary.json", lambda found: {**found, "trial": int(found["trial"])}) or {},
-        best=folder.yaml("best.yaml", dict) or {},
-        command=next((line.lstrip("# ") for line in lines if line.startswith("#   ")), None),
-    )
-
-
-def _trials(content: Any) -> Trials:
-    records = tuple(Record(**entry) for entry in content["trials"])
-    return Trials(str(content["monitor"]), str(content["direction"]), records)
 
 
 def _title(sweep: Sweep, places: Sequence[Place]) -> str:
@@ -91,7 +52,8 @@ def _title(sweep: Sweep, places: Sequence[Place]) -> str:
         return f"Sweep {sweep.folder.path.resolve().name}"
     keys = list(dict.fromkeys(key for place in places for key in place.setting))
     swept = ", ".join(key.rsplit(".", 1)[-1] for key in keys)
-    return f"{count(len(sweep.trials.records), 'trial')} over {swept}" if swept else count(len(places), "trial")
+    tried = count(len(sweep.trials.records), "trial") + ("" if sweep.ended else " so far")
+    return f"{tried} over {swept}" if swept else tried
 
 
 def _judge(sweep: Sweep, places: Sequence[Place]) -> list[Sentence]:
@@ -99,22 +61,26 @@ def _judge(sweep: Sweep, places: Sequence[Place]) -> list[Sentence]:
         why = sweep.folder.why("trials.json", "the sweep was stopped before its first table was written")
         return [Sentence("How good", "plain", "Nothing can be said of the trials.", why)]
     monitor, records = sweep.trials.monitor, sweep.trials.records
+    so_far = "" if sweep.ended else " so far"
+    if not records and not sweep.ended:
+        return [Sentence("How good", "plain", "No trial has come to its end so far.", "It is too early to judge.")]
     if not places or not places[0].finished:
-        return [Sentence("How good", "bad", "No trial was trained to its end.", "The table below says why.")]
+        return [Sentence("How good", "bad", f"No trial was trained to its end{so_far}.", "The table below says why.")]
     best = places[0].best(monitor)
-    tested = (sweep.summary.get("winner") or {}).get("test/acc")
-    ridge = sweep.summary.get("ridge") or {}
+    tested, ridge = sweep.summary.get("winner", {}).get("test/acc"), sweep.summary.get("ridge", {})
     strong = f"Trial {best.number} is best, with {monitor} {measure(monitor, best.value)}"
     strong += f"; trained alone it names {percent(tested, 1)} of test right." if tested is not None else "."
     rest, tone = "", "good"
-    if "val/acc" in ridge and monitor == "val/acc" and best.value is not None:
-        better = best.value > ridge["val/acc"]
-        rest = f"Ridge regression, which takes no training, reaches {percent(ridge['val/acc'], 1)} on val" + (
+    reached = ridge.get("val/acc")
+    if reached is not None and monitor == "val/acc" and best.value is not None:
+        better = best.value > reached
+        rest = f"Ridge regression, which takes no training, reaches {percent(reached, 1)} on val" + (
             "." if better else ": the sweep has found nothing better, so look at what is swept."
         )
         tone = "good" if better else "bad"
     failed, stopped = (sum(one.state == state for one in records) for state in ("failed", "stopped"))
     seconds = sum(one.seconds for one in records)
+    whole = "All ran to their end." if sweep.ended else "The sweep has not come to its end, or was stopped."
     about = [f"{failed} failed" if failed else "", f"{stopped} were stopped early as hopeless" if stopped else ""]
     listed = " and ".join(filter(None, about))
     return [
@@ -123,23 +89,31 @@ def _judge(sweep: Sweep, places: Sequence[Place]) -> list[Sentence]:
         Sentence(
             "Where the time went",
             "plain",
-            f"{count(len(records), 'trial')} took {duration(seconds)} of training in all.",
-            f"{listed[0].upper()}{listed[1:]}." if listed else "All ran to their end.",
+            f"{count(len(records), 'trial')}{so_far} took {duration(seconds)} of training in all.",
+            " ".join(filter(None, [sentence(listed), "" if listed and sweep.ended else whole])),
         ),
     ]
 
 
 def _edges(sweep: Sweep, best: Record) -> tuple[str, str, str]:
     """Whether the winner stands at the edge of what was tried, where more of the same may be better still."""
-    edge = []
+    edge, inside = list[str](), list[str]()
     for key, value in best.params.items():
         tried = [one.params.get(key) for one in sweep.measured]
         numbers = sorted({float(one) for one in tried if isinstance(one, int | float) and not isinstance(one, bool)})
-        if len(numbers) > 3 and key != "seed" and isinstance(value, int | float) and value in (numbers[0], numbers[-1]):
+        # Of three values two are edges: that would say nothing.
+        if len(numbers) < _RANGE or key == "seed" or not isinstance(value, int | float):
+            continue
+        if value in (numbers[0], numbers[-1]):
             edge.append(f"{key}={amount(value)} is the {'least' if value == numbers[0] else 'largest'} that was tried")
+        else:
+            inside.append(key)
     if edge:
         return "bad", "The best lies at the edge:", f"{'; '.join(edge)}. Look further there."
-    return "good", "The best does not lie at the edge of what was tried,", "in any parameter that has a range."
+    if inside:
+        return "good", "The best does not lie at the edge of what was tried", f"in {', '.join(inside)}."
+    strong = f"No parameter has {_RANGE} numbers that were tried,"
+    return "plain", strong, "so whether the best lies at an edge was not looked at."
 
 
 def _plots(sweep: Sweep, places: Sequence[Place]) -> dict[str, list[Plot]]:
@@ -183,7 +157,7 @@ def _board(sweep: Sweep, places: Sequence[Place]) -> dict[str, Any]:
 
 def _winner(sweep: Sweep) -> list[tuple[str, list[str]]]:
     """A row for each metric: in the sweep, trained alone, and of ridge regression."""
-    sources = [sweep.summary.get(name) or {} for name in ("sweep", "winner", "ridge")]
+    sources = [sweep.summary.get(name, {}) for name in ("sweep", "winner", "ridge")]
     names = [name for name in dict.fromkeys(key for source in sources for key in source) if "/" in name]
     return [(name, [measure(name, source.get(name)) for source in sources]) for name in names]
 

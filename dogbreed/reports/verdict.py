@@ -59,7 +59,10 @@ def _how_good(run: Run) -> tuple[str, str, str]:
     low, high = interval(accuracy, pictures)
     chance, usual = 1 / classes, max(sizes, default=0) / max(1, sum(sizes))
     strong = f"{percent(accuracy, 1)} of {count(pictures, 'test picture')} are named right,"
-    rest = f"among {classes} classes ({percent(0.95)} interval: {percent(low, 1)} to {percent(high, 1)})."
+    among, certain = count(classes, "class", "classes"), f"{percent(0.95)} interval"
+    rest = f"among {among} ({certain}: {percent(low, 1)} to {percent(high, 1)})."
+    if classes == 1:
+        return "plain", strong, f"{rest} Nothing else could have been named."
     rest += f" Chance is {percent(chance, 1)}"
     # In a balanced test set the two are the same thing.
     rest += f", and always naming the most frequent class {percent(usual, 1)}." if usual > 1.1 * chance else "."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -204,7 +206,40 @@ def test_run__resumed_ends_with_the_same_health(
             if rule["RuleConfigurationName"] in ("Overfit", "LossNotDecreasing", "WeightUpdateRatio", "ExplodingTensor")
         ]
 
-    whole = run(tmp_path / "whole", "trainer.max_epochs=4")
+    whole = run(tmp_path / "whole", "trainer.max_epochs=4", "scheduler=none")
     run(tmp_path / "parts", "trainer.max_epochs=2", "scheduler=none")
     resumed = run(tmp_path / "parts", "trainer.max_epochs=4", "scheduler=none", "resume=true")
-    assert [rule["Datapoints"] for rule in resumed] == [rule["Datapoints"] for rule in whole]
+    assert resumed == whole
+    ended = run(tmp_path / "parts", "trainer.max_epochs=4", "scheduler=none", "resume=true")  # there is nothing left
+    assert ended == whole
+
+
+@pytest.mark.slow
+def test_two_processes__judge_the_whole_of_val_and_end_together(small_run: list[str], tmp_path: Path) -> None:
+    root = draw_folder(tmp_path / "photos", classes=6, train=8, val=1)
+    shared = [
+        *small_run,
+        f"data.root={root}",
+        "data.batch_size=8",
+        "trainer=ddp",
+        "trainer.max_epochs=3",
+        "report=false",
+    ]
+
+    def run(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "dogbreed.train", *shared, f"hydra.run.dir={out}", *more]
+        return subprocess.run(line, capture_output=True, text=True, timeout=240)
+
+    whole = run(tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    rules = json.loads((tmp_path / "whole/health.json").read_text())["rules"]
+    assert {rule["RuleConfigurationName"]: rule["RuleEvaluationStatus"] for rule in rules}[
+        "ClassImbalance"
+    ] != "IssuesFound"
+    samples_of_val = samples(tmp_path / "whole/samples.jsonl", "EVAL")
+    assert [sum(count for *_, count in sample.pairs) for sample in samples_of_val] == [6, 6, 6]
+
+    stopped = run(tmp_path / "stopped", "optimizer.lr=1e38", "health.fail_on=[ExplodingTensor]")
+    assert stopped.returncode != 0
+    assert "error: ExplodingTensor at step" in stopped.stderr
+    assert (tmp_path / "stopped/checkpoints/stopped.ckpt").exists()

@@ -45,13 +45,25 @@ def test_recording__cut_by_a_kill_lacks_its_last_line(path: Path) -> None:
 
 
 def test_keep_until__forgets_what_is_done_again(path: Path) -> None:
-    assert keep_until(path, 5) == EVENTS[:4]
+    now = Facts({"optimizer.lr": 0.5}, num_classes=3)
+    assert keep_until(path, 5, now, Measure(rtol=1e-3)) == EVENTS[:4]
     assert read_recording(path).events == EVENTS[:4]
+    assert read_recording(path).facts == now
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_keep_until__of_nothing_that_can_be_read_begins_anew(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "samples.jsonl"
+    if content is not None:
+        path.write_text(content)
+    assert keep_until(path, 5, FACTS, Measure()) == []
     assert read_recording(path).facts == FACTS
 
 
-def test_keep_until__of_nothing(tmp_path: Path) -> None:
-    assert keep_until(tmp_path / "samples.jsonl", 5) == []
+@pytest.mark.parametrize(("step", "rtol"), [(0, 1e-3), (5, 1e-4)])
+def test_keep_until__a_run_that_begins_or_measures_otherwise_begins_anew(path: Path, step: int, rtol: float) -> None:
+    assert keep_until(path, step, FACTS, Measure(rtol=rtol)) == []
+    assert read_recording(path).events == []
 
 
 @pytest.mark.parametrize(

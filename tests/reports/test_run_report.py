@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ import pytest
 
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.files import write_csv, write_json
+from dogbreed.health.profiler import build_profile
+from dogbreed.health.samples import MachineSample
+from dogbreed.phases import Clock
 from dogbreed.reports.run_files import read_run
+from dogbreed.reports.run_plots import draw_machine
 from dogbreed.reports.run_report import write_report
 from dogbreed.reports.verdict import findings, judge
+from dogbreed.reports.words import NOTHING
 from tests.reports.conftest import CONTRASTS, OUTCOMES, evaluate_all
 
 Look = Callable[..., Any]
@@ -219,7 +225,135 @@ def test_report__of_a_run_that_exploded(run: Path) -> None:
     rows = [{"epoch": epoch, "train/acc": 0.25, **losses} for epoch in range(3)]
     write_csv(run / "metrics.csv", rows, list(rows[0]))
     (run / "metrics.json").write_text('{"test/acc": NaN, "test/loss": NaN}')
-    assert "Loss and accuracy" in text_of(write_report(run))
+    path = write_report(run)
+    assert "The test accuracy is no number." in text_of(path)
+    assert f"Over 3 epochs: train from {NOTHING} to {NOTHING}; val from inf to inf." in path.read_text()
+
+
+def changed(path: Path, keys: list[Any], value: Any) -> None:
+    """Write `value` at a place in a JSON file."""
+    content = place = json.loads(path.read_text())
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "wrong"),
+    [
+        ("artifact/artifact.json", ["backbone"], None),
+        ("artifact/artifact.json", ["backbone"], "resnet"),
+        ("run.json", ["git"], 5),
+        ("data.json", ["class_names"], [1, 2, 3, 4]),
+        ("data.json", ["pictures", "test"], [-4, 1, 1, 1]),
+        ("data.json", ["pictures", "test"], [float("inf"), 1, 1, 1]),
+        ("pictures.json", ["mistakes", 0, "probability"], "much"),
+        ("pictures.json", ["mistakes", 0, "file"], None),
+        ("pictures.json", ["mistakes", 0, "true"], None),
+        ("health.json", ["rules", 0, "Details"], [1]),
+        ("health.json", ["rules", 0, "finding", "step"], "soon"),
+        ("metrics.json", ["test/acc"], 7),
+        ("metrics.json", ["test/acc"], float("inf")),
+        ("profile.json", ["seconds"], float("nan")),
+    ],
+)
+def test_report__names_what_has_another_shape(run: Path, name: str, keys: list[Any], wrong: Any) -> None:
+    changed(run / name, keys, wrong)
+    assert f"{name} (" in text_of(write_report(run))
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("health.json", ["rules", 0, "finding", "step"]), ("pictures.json", ["mistakes", 0, "probability"])],
+)
+def test_report__reads_a_number_that_is_written_as_a_text(run: Path, name: str, keys: list[Any]) -> None:
+    changed(run / name, keys, "1")
+    write_report(run)
+    assert read_run(run).folder.problems == {}
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": "nan"}, {"val/acc": "7"}, {"val/acc": "inf"}])
+def test_report__leaves_out_an_epoch_that_cannot_be(run: Path, wrong: dict[str, str]) -> None:
+    rows = [{"epoch": epoch, "val/acc": 0.5, "val/loss": 1.5 - epoch} for epoch in range(2)]
+    write_csv(run / "metrics.csv", [*rows, {"epoch": 2, "val/acc": 0.9, "val/loss": 0.1, **wrong}], list(rows[0]))
+    assert "metrics.csv ( 1 of 3 lines could not be read" in text_of(write_report(run)).replace("(", "( ")
+
+
+SAMPLES = [
+    MachineSample(0.5 * number, cores=(40.0, 60.0), memory=1.0, gpus=(30.0,) if number > 3 else ())
+    for number in range(8)
+]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 8])
+def test_report__shows_the_profile_as_it_is_written(run: Path, samples: int) -> None:
+    clock = Clock()
+    with clock.phase("training"):
+        pass
+    write_json(run / "profile.json", build_profile(SAMPLES[:samples], clock, 0.0, 5.0))
+    text = text_of(write_report(run))
+    assert read_run(run).folder.problems == {}
+    assert ("sample , every" in text or ", every 0.5 s" in text) == (samples > 1)
+    assert "5 s in all" in text
+
+
+def test_draw_machine__leaves_a_gap_where_nothing_was_measured(run: Path) -> None:
+    write_json(run / "profile.json", build_profile(SAMPLES, Clock(), 0.0, 5.0))
+    profile = read_run(run).profile
+    assert profile is not None
+    processors = next(draw_machine(profile.series)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert processors == "CPU: 50 % on average; GPU: 30 % on average"
+
+
+def test_report__leaves_out_the_phase_in_which_it_is_written(run: Path) -> None:
+    clock = Clock()
+    with clock.phase("feature pass"):
+        pass
+    with clock.phase("report"):
+        write_json(run / "profile.json", build_profile([], clock, 0.0, 5.0))
+    page = write_report(run).read_text()
+    assert '<th scope="row" style="padding-left: 0.0rem">feature pass</th>' in page
+    assert ">report</th>" not in page
+    assert "report 0 s" not in page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.fixture
+def run_of_one_class(run: Path) -> Path:
+    """The run, had all its pictures been of one class, and all been named so."""
+    rows = [
+        {"path": f"{number}.jpg", "true": "A", "predicted": "A", "probability": 1.0, "probability_of_true": 1.0}
+        for number in range(5)
+    ]
+    write_csv(run / "predictions.csv", rows, list(rows[0]))
+    write_json(run / "metrics.json", {"test/acc": 1.0})
+    write_json(run / "data.json", {"root": "", "class_names": ["A"], "pictures": {"train": [8], "test": [5]}})
+    write_json(run / "pictures.json", {"mistakes": [], "pairs": []})
+    return run
+
+
+def test_report__of_one_class_compares_with_no_guess(run_of_one_class: Path) -> None:
+    verdict = judge(read_run(run_of_one_class))[0]
+    assert verdict.tone == "plain"
+    assert "Chance" not in verdict.rest
+    text = text_of(write_report(run_of_one_class))
+    assert "among 1 class (" in text
+    assert "1 classes" not in write_report(run_of_one_class).read_text()
+
+
+def test_report__without_a_mistake_misses_no_picture_of_one(run_of_one_class: Path) -> None:
+    text = text_of(write_report(run_of_one_class))
+    assert "No picture of test was taken for another class." in text
+    assert "pictures.json holds nothing" not in text
+
+
+def test_report__of_names_in_another_script_warns_of_nothing(run: Path) -> None:
+    for name in ("predictions.csv", "data.json"):
+        text = (run / name).read_text()
+        (run / name).write_text(text.replace("Breed_A", "柴犬"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "柴犬" in write_report(run).read_text()
 
 
 def test_report__takes_names_as_they_are(run: Path, look: Look) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dogbreed.errors import ConfigError
 from dogbreed.files import write_json
-from dogbreed.reports.sweep_plots import trade_off
+from dogbreed.reports.sweep_files import read_sweep
+from dogbreed.reports.sweep_plots import draw_parameter, trade_off
 from dogbreed.reports.sweep_report import write_sweep_report
 from dogbreed.sweeps.journal import Record
 from tests.reports.conftest import CONTRASTS
@@ -30,6 +36,14 @@ def report(swept: Path) -> Path:
 def sweep(swept: Path, tmp_path: Path) -> Path:
     """A copy, for one test to change as it likes."""
     return Path(shutil.copytree(swept, tmp_path / "sweep"))
+
+
+def write_trials(directory: Path, trials: list[dict[str, Any]]) -> None:
+    """Let the sweep consist of these trials, in its journal and in its table."""
+    plan = (directory / "trials.jsonl").read_text().splitlines()[0]
+    (directory / "trials.jsonl").write_text("\n".join([plan, *map(json.dumps, trials)]) + "\n")
+    content = json.loads((directory / "trials.json").read_text())
+    write_json(directory / "trials.json", {**content, "trials": trials})
 
 
 def text_of(path: Path) -> str:
@@ -81,9 +95,7 @@ def test_sweep_report__says_when_ridge_is_better(sweep: Path) -> None:
 
 
 def test_sweep_report__says_when_the_best_lies_at_the_edge(sweep: Path) -> None:
-    content = json.loads((sweep / "trials.json").read_text())
-    content["trials"] = content["trials"][:8]
-    write_json(sweep / "trials.json", content)
+    write_trials(sweep, json.loads((sweep / "trials.json").read_text())["trials"][:8])
     text = text_of(write_sweep_report(sweep))
     assert "The best lies at the edge: optimizer.lr=0.02154 is the largest that was tried" in text
 
@@ -97,10 +109,10 @@ def test_sweep_report__links_the_winners_own(sweep: Path, look: Look) -> None:
 
 
 def test_sweep_report__gathers_the_seeds_of_a_setting(sweep: Path) -> None:
-    content = json.loads((sweep / "trials.json").read_text())
-    for trial in content["trials"]:
+    trials = json.loads((sweep / "trials.json").read_text())["trials"]
+    for trial in trials:
         trial["params"] = {"optimizer.lr": 0.1, "seed": trial["number"]}
-    write_json(sweep / "trials.json", {**content, "trials": content["trials"][4:]})
+    write_trials(sweep, trials[4:])
     assert "spread seeds" in text_of(write_sweep_report(sweep))
 
 
@@ -126,13 +138,88 @@ def test_sweep_report__names_what_is_half_written(sweep: Path) -> None:
         assert f"{name} cannot be used: it is no whole JSON" in text
 
 
-@pytest.mark.parametrize("kept", [0, 1, "failed"])
-def test_sweep_report__of_few_trials(sweep: Path, kept: int | str) -> None:
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("none", "0 trials How good No trial was trained to its end."),
+        ("first", "1 trial over lr, head How good Trial 0 is best, with val/acc 48.0 %"),
+        ("failed", "1 trial over lr, head How good No trial was trained to its end."),
+    ],
+)
+def test_sweep_report__of_few_trials(sweep: Path, kept: str, said: str) -> None:
+    trials = json.loads((sweep / "trials.json").read_text())["trials"]
+    chosen = {"none": [], "first": trials[:1], "failed": [one for one in trials if one["state"] == "failed"]}
+    write_trials(sweep, chosen[kept])
+    text = text_of(write_sweep_report(sweep))
+    assert said in re.sub(r"sweep · chosen by val/acc, on val alone |sweep (?=How)", "", text)
+
+
+def test_sweep_report__of_a_sweep_killed_in_its_first_wave_tells_what_its_journal_holds(sweep: Path) -> None:
     content = json.loads((sweep / "trials.json").read_text())
-    trials = content["trials"]
-    chosen = [one for one in trials if one["state"] == "failed"] if kept == "failed" else trials[: int(kept)]
-    write_json(sweep / "trials.json", {**content, "trials": chosen})
-    assert "Leaderboard" in text_of(write_sweep_report(sweep))
+    write_json(sweep / "trials.json", {**content, "trials": []})
+    for name in ("summary.json", "best.yaml"):
+        (sweep / name).unlink()
+    with open(sweep / "trials.jsonl", "ab") as journal:
+        journal.write('{"number": 12, "params": {"head": "Ü'.encode()[:-1])
+    text = text_of(write_sweep_report(sweep))
+    assert "12 trials so far over lr, head" in text
+    assert "Trial 7 is best, with val/acc 90.0 %" in text
+    assert "12 trials so far took 26 s of training in all." in text
+    assert "Not everything in this folder could be read" not in text
+
+
+def test_sweep_report__of_a_sweep_that_has_just_begun(sweep: Path) -> None:
+    write_trials(sweep, [])
+    (sweep / "summary.json").unlink()
+    assert "No trial has come to its end so far." in text_of(write_sweep_report(sweep))
+
+
+def test_read_sweep__takes_the_last_record_of_a_trial_and_names_lines_of_another_kind(sweep: Path) -> None:
+    with open(sweep / "trials.jsonl", "a") as journal:
+        journal.write('{"number": 3, "params": {"head": "mlp"}, "state": "finished", "value": 0.5}\n5\nno json\n')
+    found = read_sweep(sweep)
+    assert found.trials is not None
+    assert [one.value for one in found.trials.records if one.number == 3] == [0.5]
+    assert found.folder.problems == {"trials.jsonl": "2 of 16 lines could not be read"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("summary.json", {"winner": [1]}),
+        ("summary.json", {"ridge": {"val/acc": "high"}}),
+        ("trials.json", {"monitor": "of the moon"}),
+        ("best.yaml", {"params": [1]}),
+    ],
+)
+def test_sweep_report__names_what_has_another_shape(sweep: Path, name: str, wrong: dict[str, Any]) -> None:
+    (sweep / name).write_text(json.dumps({**yaml.safe_load((sweep / name).read_text()), **wrong}))
+    assert f"{name} (" in text_of(write_sweep_report(sweep))
+
+
+def test_sweep_report__winners_settings_can_be_pasted(sweep: Path) -> None:
+    params = {"head": "a b", "data.name": "it's (1)", "scheduler": None, "optimizer.lr": 0.1}
+    best = yaml.safe_load((sweep / "best.yaml").read_text())
+    (sweep / "best.yaml").write_text(yaml.safe_dump({**best, "params": params}))
+    page = write_sweep_report(sweep).read_text()
+    shown = unescape(re.findall(r'<code class="copy">(.*?)</code>', page, flags=re.S)[-1])
+    read = [OverridesParser.create().parse_override(word) for word in shlex.split(shown)]
+    assert {one.key_or_group: one.value() for one in read} == params
+
+
+def test_sweep_report__says_in_which_parameters_it_looked_for_an_edge(sweep: Path) -> None:
+    assert "does not lie at the edge of what was tried in optimizer.lr." in text_of(write_sweep_report(sweep))
+    trials = json.loads((sweep / "trials.json").read_text())["trials"]
+    write_trials(sweep, trials[6:9])
+    text = text_of(write_sweep_report(sweep))
+    assert "No parameter has 4 numbers that were tried, so whether the best lies at an edge was not looked at" in text
+
+
+def test_draw_parameter__of_500_trials_is_quick() -> None:
+    trials = [Record(number, {"lr": number / 7}, "finished", (number % 50) / 50) for number in range(500)]
+    started = time.process_time()
+    assert draw_parameter("lr", trials, "val/acc", winner=49) is not None
+    assert time.process_time() - started < 1.5
 
 
 def test_sweep_report__of_no_sweep_is_an_error(tmp_path: Path) -> None:

@@ -95,8 +95,9 @@ class UnitsRule(Rule):
         """A lower rate where training did it, a head without such layers where it began so."""
         if finding.step and (overrides := remedies.usual_rate(facts) or remedies.scaled_rate(facts, 0.1)):
             return with_remedy(finding, *overrides)
-        linear = ("head=linear",) if "head.hidden" in facts.settings else ()
-        return with_remedy(finding, *linear, advice="Look at the layer's initial weights and the scale of its inputs.")
+        linear = " A head without hidden layers is head=linear." if "head.hidden" in facts.settings else ""
+        advice = f"Look at the layer's initial weights and the scale of its inputs.{linear}"
+        return with_remedy(finding, advice=advice)
 
     def details(self, facts: Facts) -> dict[str, Any]:
         """Percent of inactive units by layer, when last seen."""

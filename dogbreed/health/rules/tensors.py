@@ -78,8 +78,8 @@ class VanishingGradient(Rule):
 
     def explained(self, finding: Finding, facts: Facts) -> Finding:
         """A head without layers that can block the gradient."""
-        overrides = ("head=linear",) if "head.hidden" in facts.settings else ()
-        return with_remedy(finding, *overrides, advice="Look for a layer behind it that is dead or saturated.")
+        linear = " A head without hidden layers (head=linear) has none." if "head.hidden" in facts.settings else ""
+        return with_remedy(finding, advice=f"Look for a layer behind it that is dead or saturated.{linear}")
 
 
 @dataclass(kw_only=True)
@@ -158,7 +158,7 @@ class ExplodingTensor(Rule):
 
 @dataclass(kw_only=True)
 class AllZero(Rule):
-    """A tensor is zero, or nearly everywhere; biases that begin at zero are not meant.
+    """A tensor is zero, or nearly everywhere; biases that begin at zero are not meant, until they have been something.
 
     Attributes:
         threshold: share of zeros, in percent.
@@ -169,15 +169,18 @@ class AllZero(Rule):
     threshold: float
     loss_above: float | None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._begun: set[str] = set()  # tensors that have not been zero
+
     def see(self, sample: Sample) -> None:
         """Judge the tensor with the largest share of zeros."""
-        passed = {"biases"} if sample.step == 0 else set()
-        if nothing_left(sample, self.loss_above):
-            passed.add("gradients")
+        passed = {"gradients"} if nothing_left(sample, self.loss_above) else set()
+        self._begun.update(name for name, stats in sample.tensors.items() if stats.zeros < stats.size)
         found = [
             (-100 * stats.zeros / stats.size, order(stats), name)
             for name, stats in sample.tensors.items()
-            if stats.size and stats.collection not in passed
+            if stats.size and stats.collection not in passed and (stats.collection != "biases" or name in self._begun)
         ]
         if not found:
             return

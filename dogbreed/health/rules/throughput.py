@@ -47,12 +47,12 @@ def fewer_reads(facts: Facts) -> tuple[str, ...]:
     """The overrides with which each picture is decoded once, or each feature is half as many bytes.
 
     >>> fewer_reads(Facts(settings={"features.path": "pixels"}, features=False))
-    ('features=cached',)
+    ('features.path=cached',)
     """
     if facts.features:
         return ("features.dtype=float16",) if facts.settings.get("features.dtype") == "float32" else ()
     if facts.settings.get("features.path") == "pixels":
-        return ("features=cached", *_views(facts))
+        return ("features.path=cached", *_views(facts))
     return _views(facts)  # cached, yet an augmentation takes pixels
 
 

@@ -67,7 +67,6 @@ def trial_facts(path: str | Path) -> Facts:
     """
     trial = open_trial(path)
     reader = _Reader(trial, Measure())
-    first = next((step for step in trial.steps if step.mode == "EVAL"), None)
     classes = None
     for step in trial.steps:
         logits = next((place for name, place in step.tensors.items() if _LOGITS.search(name)), None)
@@ -84,7 +83,6 @@ def trial_facts(path: str | Path) -> Facts:
     return Facts(
         num_classes=classes,
         activations=activations if looked_for or everything else None,
-        steps_per_epoch=(first.number - first.step) or None if first is not None else None,
     )
 
 

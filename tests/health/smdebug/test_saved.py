@@ -190,7 +190,7 @@ def test_saved__pictures(given: Given) -> None:
 
 
 def test_saved__facts(given: Given) -> None:
-    assert trial_facts(given.path) == Facts(num_classes=3, steps_per_epoch=3)
+    assert trial_facts(given.path) == Facts(num_classes=3)
 
 
 def test_saved__activations_are_facts_where_all_were_looked_for(tmp_path: Path) -> None:
