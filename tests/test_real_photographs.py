@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from timm.data.transforms_factory import create_transform
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 import dogbreed.evaluate
+import dogbreed.health.__main__
 import dogbreed.train
 from benchmarks.accuracy import measure
 from dogbreed.data.images import decode_image
@@ -161,3 +163,19 @@ def test_transform__gives_the_librarys_own_pixels_and_features(
             expected = network(theirs[None])
         error = (backbone(ours[None]) - expected).norm() / expected.norm()
         assert error <= 1e-2, path
+
+
+def test_rules__find_nothing_in_a_healthy_probe_where_awss_values_alarm(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*overrides(real_data, "mobilenetv2"), f"data.root={real_data / 'dogs120'}", "report=false"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["dogbreed.train", *arguments, f"hydra.run.dir={tmp_path}"])
+        dogbreed.train.main()
+    rules = json.loads((tmp_path / "health.json").read_text())["rules"]
+    assert [rule["RuleConfigurationName"] for rule in rules if rule["finding"] is not None] == []
+    capsys.readouterr()
+    assert dogbreed.health.__main__.main(["replay", str(tmp_path), "health=aws"]) == 0
+    told = capsys.readouterr().out
+    for rule in ("Overfit", "Overtraining", "LossNotDecreasing", "ClassImbalance", "Confusion"):
+        assert re.search(rf"^  {rule} +IssuesFound", told, re.M), rule
