@@ -75,13 +75,17 @@ def test_dead__leaves_nan_to_exploding_tensor(make, measured):
 
 
 @pytest.mark.parametrize(
-    ("step", "remedy"), [(0, ("head=linear",)), (40, ("optimizer.lr=0.003",))], ids=["from the first", "by training"]
+    ("step", "remedy", "advice"),
+    [(0, (), "head=linear"), (40, ("optimizer.lr=0.003",), "")],
+    ids=["from the first", "by training"],
 )
-def test_dead__remedy_depends_on_when_they_died(make, measured, step, remedy):
+def test_dead__remedy_depends_on_when_they_died(make, measured, step, remedy, advice):
     rule = make("DeadRelu")
     rule.see(measured(step, {"act": ("relu_outputs", outputs(9, 1))}))
     facts = Facts(settings={"optimizer.lr": 3.0, "head.hidden": 512}, defaults={"optimizer.lr": 0.003})
-    assert rule.outcome(facts).finding.remedy == remedy
+    finding = rule.outcome(facts).finding
+    assert finding.remedy == remedy, "head=linear cannot stand behind a typed head.hidden=512"
+    assert advice in finding.advice
 
 
 def test_units__name_a_near_word(make):

@@ -147,7 +147,7 @@ def test_cpu_bottleneck__asks_for_workers_then_for_the_cache() -> None:
     assert found(rule).value == 100.0
     assert found(rule).remedy == ("data.num_workers=8",)
     small = Facts(cores=2, gpus=1, features=False, settings={"features.path": "pixels"})
-    assert found(rule, small).remedy == ("features=cached",)
+    assert found(rule, small).remedy == ("features.path=cached",)
 
 
 def test_io_bottleneck__asks_for_half_as_many_bytes() -> None:

@@ -123,10 +123,11 @@ def test_zero__has_a_threshold(make, measured):
     assert rule.finding.value == pytest.approx(200 / 3)
 
 
-@pytest.mark.parametrize(("step", "found"), [(0, False), (1, True)])
-def test_zero__biases_may_begin_so(make, measured, step, found):
+@pytest.mark.parametrize(("before", "found"), [(0.0, False), (1.0, True)])
+def test_zero__biases_may_begin_so_until_they_have_been_something(make, measured, before, found):
     rule = make("AllZero")
-    rule.see(measured(step, {"bias": ("biases", torch.zeros(3)), "a": ("weights", torch.ones(3))}))
+    for step, value in enumerate((before, 0.0)):
+        rule.see(measured(step, {"bias": ("biases", torch.full((3,), value)), "a": ("weights", torch.ones(3))}))
     assert (rule.finding is not None) is found
 
 
