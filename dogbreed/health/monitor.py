@@ -19,9 +19,10 @@ from dogbreed.data.dataset import Batch
 from dogbreed.errors import HealthError
 from dogbreed.health.findings import Outcome
 from dogbreed.health.judging import Panel
+from dogbreed.health.measuring import summarise
 from dogbreed.health.probes import Probes, odd_rows
 from dogbreed.health.recording import keep_until, record
-from dogbreed.health.samples import Event, Facts, MachineSample, PictureStats, Sample, TensorStats, summarise
+from dogbreed.health.samples import Event, Facts, MachineSample, PictureStats, Sample, TensorStats
 from dogbreed.models.classifier import BreedClassifier
 
 FIRST_STEPS = 10  # all measured: PoorWeightInitialization judges by them

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dogbreed.health.samples import Measure, TensorStats, summarise
+from dogbreed.health.measuring import summarise
+from dogbreed.health.samples import Measure, TensorStats
 from dogbreed.models.classifier import Network
 
 #: Layers with activations: what is measured of their input and of their output, by type and never by name, for

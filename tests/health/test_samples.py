@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dogbreed.health.samples import (
-    Event,
-    Facts,
-    MachineSample,
-    Measure,
-    PictureStats,
-    Sample,
-    from_json,
-    summarise,
-    to_json,
-)
+from dogbreed.health.measuring import summarise
+from dogbreed.health.samples import Event, Facts, MachineSample, Measure, PictureStats, Sample, from_json, to_json
 
 MEASURE = Measure()
 

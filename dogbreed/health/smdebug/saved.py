@@ -14,17 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dogbreed.health.samples import (
-    COLLECTIONS,
-    Event,
-    Facts,
-    Measure,
-    Mode,
-    PictureStats,
-    Sample,
-    TensorStats,
-    summarise,
-)
+from dogbreed.health.measuring import summarise
+from dogbreed.health.samples import COLLECTIONS, Event, Facts, Measure, Mode, PictureStats, Sample, TensorStats
 from dogbreed.health.smdebug.trial import Array, Step, Trial, open_trial
 
 _KEPT = ("weights", "biases", "gradients")  # of the others each batch has its own

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from dogbreed.health import rules
 from dogbreed.health.findings import Outcome
 from dogbreed.health.judging import Panel
+from dogbreed.health.measuring import summarise
 from dogbreed.health.rules import Rule
-from dogbreed.health.samples import Facts, Measure, Sample, TensorStats, summarise
+from dogbreed.health.samples import Facts, Measure, Sample, TensorStats
 
 CONF = Path(__file__).parents[3] / "conf" / "health"
 TRAINING = [

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from dogbreed.errors import ConfigError
-from dogbreed.health.samples import Facts, Measure, PictureStats, Sample, summarise
+from dogbreed.health.measuring import summarise
+from dogbreed.health.samples import Facts, Measure, PictureStats, Sample
 from dogbreed.health.smdebug.saved import read_trial, trial_facts
 from dogbreed.health.smdebug.trial import Trial, open_trial
 
