@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
@@ -26,7 +27,7 @@ _OF_BACKBONE = re.compile(r"(^|[._/])backbone\.")
 
 
 @dataclass(kw_only=True)
-class UnitsRule(Rule):
+class UnitsRule(Rule, ABC):
     """Too many of a layer's units (features or channels) are inactive.
 
     Judged on the batch of each sample; a unit counts as inactive where less than `threshold_inactivity` percent of the
@@ -82,8 +83,9 @@ class UnitsRule(Rule):
     def _inactive(self, active: tuple[float, ...]) -> float:
         return 100 * sum(100 * share < self.threshold_inactivity for share in active) / len(active)
 
+    @abstractmethod
     def _meaning(self, name: str, share: float, step: int) -> str:
-        raise NotImplementedError
+        """What it means that so many percent of a layer's units are inactive."""
 
     def applies(self, facts: Facts) -> str | None:
         """Not to a network without such layers."""

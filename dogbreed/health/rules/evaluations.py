@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 
 from dogbreed.health.findings import Outcome
@@ -59,7 +60,7 @@ class Evaluation:
         return sorted(shares, key=lambda entry: (-entry[0], entry[1]))
 
 
-class ClassRule(Rule):
+class ClassRule(Rule, ABC):
     """A rule that judges what was counted when it is asked, for it needs the names and the number of the classes.
 
     So the newest evaluation speaks: what an untrained head mistook is forgotten.
@@ -71,9 +72,9 @@ class ClassRule(Rule):
         self.weigh(facts)
         return super().outcome(facts)
 
+    @abstractmethod
     def weigh(self, facts: Facts) -> None:
         """Judge what was counted."""
-        raise NotImplementedError
 
     def applies(self, facts: Facts) -> str | None:
         """Not to a single class."""
