@@ -1,0 +1,1 @@
+"""Jobs on this machine, in processes laid out as SageMaker's container is: for rehearsal and for tests."""

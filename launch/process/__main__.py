@@ -1,0 +1,37 @@
+"""`python -m launch.process interrupt NAME`: takes the spot instance away from a job that runs on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from dogbreed.errors import DogbreedError
+from launch.connect import jobs_folder
+from launch.process.backend import ProcessBackend
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Interrupt a job; 0 if all is well, 1 otherwise."""
+    options = _parser().parse_args(arguments)
+    try:
+        ProcessBackend(jobs_folder(options.process_dir)).interrupt(options.name)
+    except DogbreedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.name} is interrupted; it goes on from its checkpoints")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m launch.process", description="Jobs of the process backend.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    text = "take the spot instance away from a job, which then goes on from its checkpoints on another one"
+    interrupt = commands.add_parser("interrupt", help=text, description=text)
+    interrupt.add_argument("name", metavar="NAME", help="the training job")
+    interrupt.add_argument("--process-dir", metavar="D", help="where the jobs are kept (default: as launch.jobs)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
