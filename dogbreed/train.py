@@ -32,12 +32,13 @@ from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
+from dogbreed.training.epochs import BEST_EPOCH, epoch_line
 from dogbreed.training.interruption import LAST, check_checkpoint
 
 
 def train(config: DictConfig) -> float:
     """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
-    _check_settings(config)
+    check_settings(config)
     checkpoint = _resume_from(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -83,7 +84,7 @@ def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str |
     return metrics[config.monitor]
 
 
-def _check_settings(config: DictConfig) -> None:
+def check_settings(config: DictConfig) -> None:
     """Refuse now what Lightning would stumble over later."""
     for key, least, most in (
         ("seed", 0, 2**32 - 1),
@@ -198,7 +199,7 @@ def _save(
         counts=counts,
         notes=list(config.notes),
     )
-    say("best epoch: " + " ".join(f"{name}={value:#.6g}" for name, value in metrics.items()))
+    say(BEST_EPOCH + epoch_line(metrics))
     for note in config.notes:
         say(note)
     say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")

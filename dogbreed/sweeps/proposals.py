@@ -74,6 +74,20 @@ class Proposals:
             self._tell(trial, value)
         self._asked = []
 
+    def learn(self, setting: Setting, value: float) -> None:
+        """Take up, before the first ask, what a setting of this space has reached elsewhere; it may be proposed again.
+
+        Args:
+            setting: a value for each dimension.
+            value: as it would be told.
+        """
+        trial = _optuna().trial.create_trial(
+            params={key: _proposed(dimension, setting[key]) for key, dimension in self.space.dimensions.items()},
+            distributions=self._ways,
+            value=value,
+        )
+        self._study.add_trial(trial)
+
     def _next(self) -> tuple[Setting, Any]:
         """A setting that is new, and Optuna's trial of it."""
         tries = itertools.count() if self.space.size is None else range(self._tries)
@@ -163,6 +177,13 @@ def _value(dimension: Dimension, proposed: Any) -> Value:
     if isinstance(dimension, Interval):
         return int(proposed) if dimension.whole else float(proposed)
     return dimension.values[proposed]
+
+
+def _proposed(dimension: Dimension, value: Value) -> Any:
+    """The reverse of `_value`."""
+    if isinstance(dimension, Interval):
+        return value
+    return [(type(known), known) for known in dimension.values].index((type(value), value))
 
 
 def _optuna() -> Any:

@@ -14,6 +14,9 @@ from dogbreed.models.metrics import DIRECTIONS
 #: whoever follows the log of a run.
 EPOCH_METRIC_PATTERN = r"(?:^|\s){name}=([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan))"
 
+#: What a run's last line of metrics begins with: val/* and test/* of its best epoch. It is printed once, at the end.
+BEST_EPOCH = "best epoch: "
+
 
 class EpochLog(pl.Callback):
     """Prints one parseable line after each epoch, and keeps all of them in a CSV file.

@@ -1,0 +1,1 @@
+"""Sends the same configs elsewhere: to SageMaker, or to a process on this machine laid out as its container is."""

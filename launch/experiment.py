@@ -1,0 +1,208 @@
+"""A composed config as work for somewhere else: what travels, what it reads, how many processes it takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from dogbreed.data.datamodule import SampleDataModule
+from dogbreed.errors import ConfigError
+from dogbreed.explain import make_rules
+from dogbreed.models.metrics import DIRECTIONS
+from dogbreed.prepare import needs_pixels
+from dogbreed.runs import command
+from dogbreed.train import check_settings
+from dogbreed.training.epochs import BEST_EPOCH, EPOCH_METRIC_PATTERN, epoch_line
+from launch.names import CHANNEL_KEYS
+from launch.overrides import of_the_job, to_hyperparameters
+from launch.settings import JobSettings, TunerSettings, make_settings
+
+#: The sweeper that runs in a single process, and so in a single job.
+FLEET = "fleet"
+#: The bucket of the process backend that is this machine's own files.
+LOCAL = "s3://local"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A composed config and how it is to be run.
+
+    Attributes:
+        config: of the run.
+        overrides: those of the command line that are the run's own.
+        sweeper: overrides that make the job a sweep of its own; empty for a run.
+        settings: of the job.
+        tuner: of a tuning job; None where there is none to come.
+        name: what to call it.
+        command: what Python runs, where it is another task than `dogbreed.train`, of which nothing else is known.
+    """
+
+    config: DictConfig
+    overrides: Sequence[str]
+    sweeper: Sequence[str]
+    settings: JobSettings
+    tuner: TunerSettings | None
+    name: str
+    command: Sequence[str] = ()
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """What the job is told: its overrides, less those that a channel takes the place of."""
+        taken = [CHANNEL_KEYS[name] for name in self.channels if name in CHANNEL_KEYS]
+        return to_hyperparameters([*of_the_job(self.overrides, *taken), *self.sweeper])
+
+    @property
+    def local_command(self) -> str:
+        """The line that runs the same here."""
+        if self.command:
+            return shlex.join(["python", *self.command, *self.overrides])
+        return command("dogbreed.train", [*(["-m"] if self.sweeper else []), *self.sweeper, *self.overrides])
+
+    @property
+    def extras(self) -> list[str]:
+        """The library's extras that the container needs for this config."""
+        if self.command:
+            return []
+        features, hook = self.config.features, OmegaConf.select(self.config, "hook._target_")
+        needed = {
+            "sweeps": bool(self.sweeper),
+            "smdebug": hook is not None,
+            "openvino": features.engine == "openvino",
+            "gpu": features.decoder == "gpu",
+        }
+        return [name for name, is_needed in needed.items() if is_needed]
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Channel -> s3:// prefix of what the job reads.
+
+        Raises:
+            ConfigError: it reads files that are on this machine only.
+        """
+        found = {name: uri for name, uri in self.settings.channels.items() if uri is not None}
+        for name, path in ({} if self.command else _files_of(self.config)).items():
+            if name in found:
+                continue
+            if self.settings.on_aws:
+                raise ConfigError(
+                    f"{CHANNEL_KEYS[name]}={path} is on this machine",
+                    "what a job at AWS can read",
+                    f"python -m launch.upload {path}, which says the setting to add: sagemaker.channels.{name}=s3://...",
+                )
+            found[name] = str(path)
+        return {name: self._uri(name, uri) for name, uri in found.items()}
+
+    def _uri(self, name: str, uri: str) -> str:
+        if uri.startswith("s3://"):
+            return uri
+        if self.settings.on_aws:
+            raise ConfigError(
+                f"sagemaker.channels.{name}={uri}", "s3://BUCKET/PREFIX", "python -m launch.upload FOLDER"
+            )
+        if not Path(uri).exists():
+            raise ConfigError(f"{CHANNEL_KEYS.get(name, name)}={uri}: there is none", "what exists here", "correct it")
+        return f"{LOCAL}{Path(uri).resolve()}"
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together on each host.
+
+        Raises:
+            ConfigError: several, and the config does not share the training out.
+        """
+        if self.command:
+            return 1
+        devices = self.config.trainer.devices
+        processes = int(devices) if str(devices).isdigit() else 1
+        together = processes * self.settings.instance_count
+        if together > 1 and self.config.trainer.strategy == "auto":
+            raise ConfigError(
+                f"{together} processes with trainer.strategy=auto",
+                "a strategy that shares the training out",
+                f"add trainer=ddp trainer.devices={processes}, or one instance and trainer.devices=1",
+            )
+        return processes
+
+
+def read_experiment(config: DictConfig, hydra: Any) -> Experiment:
+    """The experiment of launch.plan, launch.train and launch.tune.
+
+    Args:
+        config: composed from conf/launch.yaml.
+        hydra: Hydra's own part of it, with the command line's overrides and which file of which group.
+
+    Raises:
+        ConfigError: settings that cannot be.
+    """
+    values: dict[str, Any] = OmegaConf.to_container(config.sagemaker, resolve=True)  # type: ignore[assignment]
+    tuner = make_settings(TunerSettings, values.pop("tuner"), "sagemaker.tuner")
+    settings = make_settings(JobSettings, values, "sagemaker")
+    sweeper = [line for line in hydra.overrides.hydra if re.match(r"\+*hydra[/.]sweeper", line)]
+    chosen = hydra.runtime.choices.get("hydra/sweeper")
+    if sweeper and chosen != FLEET:
+        raise ConfigError(
+            f"hydra/sweeper={chosen} in one job",
+            "fleet: features once, all trials side by side",
+            "hydra/sweeper=fleet; or launch.tune for a job a trial",
+        )
+    check_experiment(config)
+    overrides = of_the_job(hydra.overrides.task)
+    return Experiment(config, overrides, sweeper, settings, tuner, experiment_name(hydra.runtime.choices))
+
+
+def check_experiment(config: DictConfig) -> None:
+    """Find here what the run would refuse there, after it has been paid for.
+
+    Raises:
+        ConfigError: settings that cannot be.
+    """
+    check_settings(config)
+    needs_pixels(config)
+    make_rules(config)
+
+
+def experiment_name(choices: Mapping[str, Any]) -> str:
+    """What to call an experiment: by its file, else by what it trains on what.
+
+    >>> experiment_name({"experiment": None, "data": "dogs133", "backbone": "resnet18"})
+    'dogs133-resnet18'
+    >>> experiment_name({})
+    'task'
+    """
+    chosen = (
+        [choices.get("experiment")] if choices.get("experiment") else [choices.get("data"), choices.get("backbone")]
+    )
+    return "-".join(str(choice) for choice in chosen if choice) or "task"
+
+
+def metric_definitions() -> list[dict[str, str]]:
+    """What AWS reads off the log: every metric of every split, by the library's own pattern."""
+    names = [f"{split}/{metric}" for split in ("train", "val", "test") for metric in DIRECTIONS]
+    return [{"Name": name, "Regex": EPOCH_METRIC_PATTERN.format(name=name)} for name in names]
+
+
+def example_lines() -> list[str]:
+    """Lines as a run prints them, to try patterns on."""
+    row = {f"{split}/{metric}": 0.5 for split in ("train", "val") for metric in DIRECTIONS}
+    last = {f"{split}/{metric}": 0.25 for split in ("val", "test") for metric in DIRECTIONS}
+    return [epoch_line({"epoch": 0, "step": 10, **row}), f"{BEST_EPOCH}{epoch_line(last)}"]
+
+
+def _files_of(config: DictConfig) -> dict[str, Path]:
+    """Channel -> what the config reads on this machine; a drawn sample is drawn there."""
+    found = {}
+    drawn = issubclass(get_class(config.data._target_), SampleDataModule)
+    if not drawn and not OmegaConf.is_missing(config.data, "root"):
+        found["data"] = Path(os.path.expanduser(config.data.root))
+    weights = config.backbone.weights
+    if isinstance(weights, str) and (os.sep in weights or Path(weights).exists()):
+        found["weights"] = Path(os.path.expanduser(weights))
+    return found

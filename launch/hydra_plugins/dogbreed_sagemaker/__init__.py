@@ -1,0 +1,1 @@
+"""Hydra's launcher and sweeper for SageMaker."""

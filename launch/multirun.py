@@ -1,0 +1,207 @@
+"""What Hydra's launcher does: every job of a multirun a training job, some at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from dogbreed.errors import ConfigError, DogbreedError
+from launch.backends import Backend
+from launch.connect import connect
+from launch.experiment import Experiment, check_experiment, experiment_name
+from launch.overrides import of_the_job
+from launch.packaging import CodeArchive
+from launch.planning import Found, Plan, find_place, pack, plan_training
+from launch.settings import JobSettings, make_settings
+from launch.submission import TRAINING, Launch, begin, bring_back, send
+
+#: The module that is run in a job where nothing else is said.
+OWN = "dogbreed.train"
+_SECTION = "hydra.launcher"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a multirun.
+
+    Attributes:
+        number: in the multirun.
+        config: composed, with Hydra's own part.
+        launch: of the job.
+        plan: what is sent.
+    """
+
+    number: int
+    config: DictConfig
+    launch: Launch
+    plan: Plan
+
+
+def run_jobs(
+    config: DictConfig,
+    loader: ConfigLoader,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    module: str | None,
+    values: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Run jobs by `hydra.launcher`'s settings, and wait for them; what became of each, in their order.
+
+    Every request is made and checked before the first is sent. Each job's results come to lie in its own folder of the
+    multirun; those that an interrupted multirun has there already are not run again.
+
+    Args:
+        config: of the multirun.
+        loader: composes the jobs' configs.
+        job_overrides: of each job.
+        first: number of the first.
+        module: what is run in a job; None: what is run here.
+        values: the launcher's settings.
+
+    Raises:
+        ConfigError: settings that cannot be.
+        LaunchError: AWS refuses.
+    """
+    settings = make_settings(JobSettings, values, _SECTION)
+    module = module or _main_module()
+    Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+    found, code = find_place(settings), pack(settings, _extras(config, module, settings))
+    jobs = [
+        _prepare(loader.load_sweep_config(config, list(overrides)), number, module, settings, found, code)
+        for number, overrides in enumerate(job_overrides, first)
+    ]
+    _check_budget(jobs, settings)
+    print(f"{len(jobs)} jobs, {settings.max_parallel} at a time, by {settings.backend} in {config.hydra.sweep.dir}")
+    backend = connect(settings.backend, settings.region, settings.process_dir)
+    with ThreadPoolExecutor(settings.max_parallel) as pool:
+        return list(pool.map(partial(_run, backend=backend, settings=settings, code=code), jobs))
+
+
+def _prepare(
+    config: DictConfig, number: int, module: str, settings: JobSettings, found: Found, code: CodeArchive
+) -> Job:
+    with as_if_running(config, number) as directory:
+        experiment = _experiment(config, module, settings)
+        launch = begin(directory, TRAINING, f"{experiment.name}-{number}")
+        plan = plan_training(experiment, launch, found, code)
+        plan.refuse(None, _SECTION)
+        return Job(number, config, launch, plan)
+
+
+def _experiment(config: DictConfig, module: str, settings: JobSettings) -> Experiment:
+    task = without_hydra(config)
+    overrides = of_the_job(config.hydra.overrides.task)
+    name = experiment_name(config.hydra.runtime.choices)
+    if module == OWN:
+        check_experiment(task)
+        return Experiment(task, overrides, [], settings, None, name)
+    return Experiment(task, overrides, [], settings, None, name, command=_command(config, module))
+
+
+@contextmanager
+def as_if_running(config: DictConfig, number: int, directory: Path | None = None) -> Iterator[Path]:
+    """The job's folder, with Hydra's own part of its config in force, so that what refers to it is resolved.
+
+    Args:
+        config: of the job.
+        number: in its multirun.
+        directory: None for the folder that Hydra gives to this job.
+    """
+    hydra_config, previous = HydraConfig.instance(), HydraConfig.instance().cfg
+    with open_dict(config):
+        config.hydra.job.id = str(number)
+        config.hydra.job.num = number
+    try:
+        hydra_config.set_config(config)
+        folder = directory or Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir))
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(folder.absolute())
+        hydra_config.set_config(config)
+        yield folder
+    finally:
+        hydra_config.cfg = previous
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A job's config as its task sees it."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _run(job: Job, backend: Backend, settings: JobSettings, code: CodeArchive) -> JobReturn:
+    """Send a job and wait for it; its own failure becomes its result, as for every launcher."""
+    chosen = job.config.hydra
+    task = without_hydra(job.config)
+    done = JobReturn(
+        overrides=list(chosen.overrides.task),
+        cfg=task,
+        hydra_cfg=OmegaConf.create({"hydra": chosen}),
+        working_dir=str(job.launch.directory),
+        task_name=chosen.job.name,
+    )
+
+    def say(text: str) -> None:
+        print("\n".join(f"#{job.number} {line}" for line in text.splitlines()), flush=True)
+
+    try:
+        launch = send(backend, job.launch, job.plan.request, code, say)
+        bring_back(backend, launch, settings, job.plan.price_per_hour, say)
+        done.return_value = _objective(job.launch.directory, task)
+        done.status = JobStatus.COMPLETED
+    except DogbreedError as error:
+        say(f"failed: {error.got}")
+        done.return_value = error
+        done.status = JobStatus.FAILED
+    return done
+
+
+def _extras(config: DictConfig, module: str, settings: JobSettings) -> list[str]:
+    """What all the jobs' configs need, as far as the multirun's own says."""
+    return _experiment(config, module, settings).extras
+
+
+def _check_budget(jobs: Sequence[Job], settings: JobSettings) -> None:
+    """Raises a ConfigError where all of them together may cost more than the budget."""
+    costs = [job.plan.costs.for_budget for job in jobs if not job.launch.is_fetched]
+    budget, known = settings.budget_usd, [cost for cost in costs if cost is not None]
+    if budget is not None and (len(known) < len(costs) or sum(known) > budget):
+        cost = f"may cost {sum(known):,.2f} USD" if len(known) == len(costs) else "have no known price"
+        raise ConfigError(
+            f"{len(costs)} jobs {cost}", f"{_SECTION}.budget_usd={budget:,.2f}", "fewer jobs, or a higher one"
+        )
+
+
+def _objective(directory: Path, task: DictConfig) -> Any:
+    """What the run returned: the best value of its monitor; None for a task that is not ours."""
+    file = directory / "metrics.json"
+    return json.loads(file.read_text(encoding="utf-8"))[task.monitor] if file.exists() else None
+
+
+def _main_module() -> str:
+    spec = sys.modules["__main__"].__spec__
+    if spec is None:
+        raise ConfigError(
+            "a multirun of a script",
+            "a module, python -m NAME",
+            f"set {_SECTION}.module to a module that a job can run",
+        )
+    return str(spec.name)
+
+
+def _command(config: DictConfig, module: str) -> list[str]:
+    """What Python runs, with the config that Hydra was started with here."""
+    (source,) = [source for source in config.hydra.runtime.config_sources if source.provider == "main"]
+    if source.schema != "pkg":
+        raise ConfigError(f"configs in {source.path}", "in a package, pkg://NAME, which a job can import", "move them")
+    return ["-m", module, "--config-path", f"pkg://{source.path}", "--config-name", config.hydra.job.config_name]

@@ -1,0 +1,165 @@
+"""What is asked of SageMaker: fields and checks; the values live in conf/sagemaker/. Pure: no torch, no SDK."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from dogbreed.errors import ConfigError, did_you_mean
+
+BACKENDS = ("sagemaker", "process")
+INPUT_MODES = ("File", "FastFile")
+STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
+WARM_STARTS = ("IdenticalDataAndAlgorithm", "TransferLearning")
+
+_Settings = TypeVar("_Settings", "JobSettings", "TunerSettings")
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How a training job is run; each field is described beside its value in conf/sagemaker/job/default.yaml."""
+
+    backend: str
+    process_dir: str | None
+    region: str | None
+    role: str | None
+    bucket: str | None
+    prefix: str
+    image: str | None
+    pytorch_version: str
+    requirements: str | None
+    instance_type: str
+    instance_count: int
+    volume_size_gb: int
+    max_run_s: int
+    spot: bool
+    max_wait_s: int | None
+    keep_alive_s: int
+    retries: int
+    checkpoints: bool
+    input_mode: str
+    channels: Mapping[str, str | None]
+    environment: Mapping[str, str]
+    tags: Mapping[str, str]
+    subnets: Sequence[str]
+    security_groups: Sequence[str]
+    kms_key: str | None
+    network_isolation: bool
+    encrypt_traffic: bool
+    debugger: str | None
+    tensorboard: bool
+    max_parallel: int
+    poll_s: float
+    budget_usd: float | None
+    price_per_hour: float | None
+    expected_minutes: float | None
+    measured_run: str | None
+
+    def __post_init__(self) -> None:
+        _one_of("backend", self.backend, BACKENDS)
+        _one_of("input_mode", self.input_mode, INPUT_MODES)
+        if self.debugger not in (None, "existing_customer"):
+            raise _wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
+        for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
+            _whole(name, getattr(self, name), least)
+        for name, least in (("retries", 0), ("max_parallel", 1)):
+            _whole(name, getattr(self, name), least)
+        if self.max_wait_s is not None:
+            _whole("max_wait_s", self.max_wait_s, 1)
+        for name in ("spot", "checkpoints", "network_isolation", "encrypt_traffic", "tensorboard"):
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(name, getattr(self, name), "true or false")
+        for name in ("poll_s", "budget_usd", "price_per_hour", "expected_minutes"):
+            _positive(name, getattr(self, name))
+        self._check_texts()
+
+    def _check_texts(self) -> None:
+        for name in ("channels", "environment", "tags"):
+            _texts(name, getattr(self, name))
+        if bool(self.subnets) != bool(self.security_groups):
+            raise _wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
+        if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
+            raise _wrong("prefix", self.prefix, "letters, digits, / . _ and -")
+
+    @property
+    def on_aws(self) -> bool:
+        """Whether the job runs at AWS, and costs."""
+        return self.backend == "sagemaker"
+
+
+@dataclass(frozen=True)
+class TunerSettings:
+    """How a tuning job searches; each field is described beside its value in conf/sagemaker/tuner/bayesian.yaml."""
+
+    strategy: str
+    n_trials: int
+    max_parallel: int
+    early_stopping: bool
+    warm_start_from: Sequence[str]
+    warm_start_type: str
+    min_epochs: int | None
+    max_runtime_s: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        _one_of("tuner.strategy", self.strategy, STRATEGIES)
+        _one_of("tuner.warm_start_type", self.warm_start_type, WARM_STARTS)
+        for name, least in (("n_trials", 1), ("max_parallel", 1), ("seed", 0)):
+            _whole(f"tuner.{name}", getattr(self, name), least)
+        for name, least in (("min_epochs", 1), ("max_runtime_s", 120)):
+            if getattr(self, name) is not None:
+                _whole(f"tuner.{name}", getattr(self, name), least)
+        if not isinstance(self.early_stopping, bool):
+            raise _wrong("tuner.early_stopping", self.early_stopping, "true or false")
+
+
+def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str) -> _Settings:
+    """The settings that a section of the config holds.
+
+    Args:
+        kind: JobSettings or TunerSettings.
+        values: the section's plain values.
+        section: its name, for errors: "sagemaker" or "hydra.launcher".
+
+    Raises:
+        ConfigError: a name that does not exist, one that is missing, or a value that cannot be.
+    """
+    names: list[str] = [field.name for field in fields(kind)]
+    for name in (*values, *names):
+        if name not in values or name not in names:
+            what = "missing" if name in names else f"there is none{did_you_mean(name, names)}"
+            raise ConfigError(f"{section}.{name}: {what}", ", ".join(names), f"correct {section}")
+    try:
+        return kind(**values)
+    except ConfigError as error:  # say it by the name that the user set
+        raise ConfigError(f"{section}.{error.got}", error.allowed, f"set {section}.{error.hint}") from None
+
+
+def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise _wrong(name, value, ", ".join(allowed) + did_you_mean(str(value), allowed))
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise _wrong(name, value, f"a whole number >= {least}")
+
+
+def _positive(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0):  # type: ignore[operator]  # a number by now
+        raise _wrong(name, value, "a number above 0")
+
+
+def _texts(name: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "names and texts")
+    for key, text in value.items():
+        if text is not None and not isinstance(text, str):
+            raise _wrong(f"{name}.{key}", text, f"a text; for a number put it in quotes: \"{name}.{key}='{text}'\"")
+
+
+def _wrong(name: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(f"{name}={value}", allowed, name)

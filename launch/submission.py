@@ -1,0 +1,179 @@
+"""From a request to its results: sent once, watched, brought back; whatever interrupts it, the same command goes on.
+
+What a launch has done so far is in launch.json of its directory, written before each step that cannot be undone. The
+name of its job is chosen once, and AWS takes a name once: no launch starts two jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from dogbreed.errors import OutputError
+from dogbreed.files import write_json
+from dogbreed.runs import command
+from launch.backends import Backend
+from launch.connect import whereabouts
+from launch.errors import JobFailed, LaunchError
+from launch.fetching import fetch_run
+from launch.names import ARCHIVE, CODE, job_name
+from launch.packaging import CodeArchive
+from launch.requests import Request
+from launch.settings import JobSettings
+from launch.watching import watch_training_job
+
+RECORD = "launch.json"
+TRAINING, TUNING = "training", "tuning"
+_PLANNED, _CREATED, _FETCHED = "planned", "created", "fetched"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch and how far it has come.
+
+    Attributes:
+        directory: where its results come to lie.
+        kind: "training" or "tuning".
+        name: of the job.
+        token: of the launch, which the job carries as a tag.
+        state: "planned", "created" (AWS knows it) or "fetched" (the results are here).
+        request: what was sent; empty until then.
+    """
+
+    directory: Path
+    kind: str
+    name: str
+    token: str
+    state: str
+    request: Request
+
+    @property
+    def is_created(self) -> bool:
+        """Whether the job has been started."""
+        return self.state != _PLANNED
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether its results are here."""
+        return self.state == _FETCHED
+
+    def at(self, state: str, request: Request | None = None) -> Launch:
+        """The same launch one step on, written down."""
+        moved = replace(self, state=state, request=self.request if request is None else request)
+        content = {key: value for key, value in asdict(moved).items() if key != "directory"}
+        write_json(self.directory / RECORD, content)
+        return moved
+
+
+def begin(directory: Path, kind: str, experiment: str) -> Launch:
+    """The launch of `directory`: the one that was begun there, else a new one, not yet written down.
+
+    Raises:
+        OutputError: another kind of launch was begun there, or its record is damaged.
+    """
+    file = directory / RECORD
+    if not file.exists():
+        token = secrets.token_hex(8)
+        name = job_name(experiment, datetime.now(timezone.utc), token[:4], tuning=kind == TUNING)
+        return Launch(directory, kind, name, token, _PLANNED, {})
+    try:
+        found = Launch(directory, **json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise OutputError(f"{file} is damaged", "a launch's record", "choose another hydra.run.dir") from error
+    if found.kind != kind:
+        raise OutputError(
+            f"{directory} holds the launch of a {found.kind} job", f"a {kind} job's", "choose another hydra.run.dir"
+        )
+    return found
+
+
+def send(backend: Backend, launch: Launch, request: Request, code: CodeArchive, say: Callable[[str], None]) -> Launch:
+    """Start the job, unless the launch has done so before.
+
+    Raises:
+        OutputError: it has started another request.
+        LaunchError: the backend refuses; the same command goes on.
+    """
+    if launch.is_created:
+        if _asked(launch.request) != _asked(request):
+            raise OutputError(
+                f"{launch.directory} holds the launch of {launch.name}, which was asked for something else",
+                "the same overrides, to go on with it",
+                "choose another hydra.run.dir",
+            )
+        say(f"going on with {launch.name}")
+        return launch
+    launch = launch.at(_PLANNED, request)
+    target = f"{_code_channel(request)}{ARCHIVE}"
+    if not any(file.uri == target and file.size == len(code.content) for file in backend.store.files(target)):
+        backend.store.put_bytes(target, code.content)
+    create = backend.create_training_job if launch.kind == TRAINING else backend.create_tuning_job
+    create(request)
+    say(f"started {launch.name}")
+    return launch.at(_CREATED)
+
+
+@contextmanager
+def resumable(module: str, overrides: Sequence[str], directory: Path, key: str = "hydra.run.dir") -> Iterator[None]:
+    """Say how to go on, where the block is interrupted or refused: the same launch, and no second job."""
+    kept = [line for line in overrides if not line.startswith(f"{key}=")]
+    again = f"go on with:\n  {command(module, kept, f'{key}={directory}')}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; {again}", flush=True)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except LaunchError as error:
+        if (directory / RECORD).exists() and not isinstance(error, JobFailed):
+            print(again, flush=True)
+        raise
+
+
+def bring_back(
+    backend: Backend, launch: Launch, settings: JobSettings, price: float | None, say: Callable[[str], None]
+) -> Launch:
+    """Watch a training job to its end and fetch its results; also those of one that failed, as far as there are any.
+
+    Raises:
+        JobFailed: it has ended without a result.
+        Detached: the user would rather not wait.
+        LaunchError: the backend cannot be reached.
+    """
+    if launch.is_fetched:
+        say(f"{launch.name} is done, its results are in {launch.directory}")
+        return launch
+    try:
+        where = whereabouts(settings.backend, settings.region, settings.process_dir)
+        watch_training_job(backend, launch.name, poll_s=settings.poll_s, price_per_hour=price, say=say, where=where)
+    except JobFailed:
+        with suppress(LaunchError):  # it may have failed before it left anything
+            fetch_run(backend, launch.name, launch.directory)
+        raise
+    fetch_run(backend, launch.name, launch.directory)
+    return launch.at(_FETCHED)
+
+
+def code_uri(bucket: str, settings: JobSettings, code: CodeArchive) -> str:
+    """Where an archive belongs: by its content, so that the same code is sent once."""
+    return "/".join(["s3:/", bucket, *filter(None, [settings.prefix.strip("/")]), "code", code.sha256[:16], ""])
+
+
+def _code_channel(request: Request) -> str:
+    """s3://BUCKET/PREFIX/ where the job looks for its code."""
+    channels = request.get("TrainingJobDefinition", request)["InputDataConfig"]
+    (uri,) = (each["DataSource"]["S3DataSource"]["S3Uri"] for each in channels if each["ChannelName"] == CODE)
+    return str(uri)
+
+
+def _asked(request: Request) -> object:
+    """What the user asked for: all but the code, which may have changed since."""
+    definition = request.get("TrainingJobDefinition", request)
+    told = definition.get("HyperParameters") or definition.get("StaticHyperParameters") or {}
+    ours = {key: text for key, text in told.items() if not key.startswith("sagemaker_")}
+    return ours, request.get("HyperParameterTuningJobConfig"), definition.get("ResourceConfig")

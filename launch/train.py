@@ -1,0 +1,83 @@
+"""`python -m launch.train`: what dogbreed.train does here, as one training job that is waited for and brought back."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from dogbreed.app import fail, run_app
+from dogbreed.errors import ConfigError
+from launch.connect import connect, jobs_command, whereabouts
+from launch.experiment import FLEET, read_experiment
+from launch.packaging import CodeArchive
+from launch.planning import Plan, find_place, pack, plan_training, show
+from launch.settings import JobSettings
+from launch.submission import TRAINING, Launch, begin, bring_back, resumable, send
+
+
+def train(config: DictConfig) -> None:
+    """Run the config as one training job, or show what that would be (dry_run=true)."""
+    hydra = HydraConfig.get()
+    if hydra.runtime.choices.get("search_space") and hydra.runtime.choices.get("hydra/sweeper") != FLEET:
+        raise ConfigError(
+            "a search space in one job, which is no sweep",
+            "a job that trains all trials side by side",
+            "add hydra/sweeper=fleet; or launch.tune, a job for each trial",
+        )
+    experiment = read_experiment(config, hydra)
+    directory = Path(config.paths.output_dir)
+    launch = begin(directory, TRAINING, experiment.name)
+    code = pack(experiment.settings, experiment.extras)
+    plan = plan_training(experiment, launch, find_place(experiment.settings), code, hydra.sweeper)
+    if config.dry_run:
+        show(plan, config.format, directory)
+        return
+    plan.refuse(experiment.settings.budget_usd)
+    with resumable("launch.train", [*hydra.overrides.hydra, *hydra.overrides.task], directory):
+        run_job(experiment.settings, launch, plan, code, detach=config.detach)
+
+
+def run_job(settings: JobSettings, launch: Launch, plan: Plan, code: CodeArchive, *, detach: bool) -> None:
+    """Start a training job, wait for it unless `detach`, bring its results back, and say what to do with them."""
+    backend = connect(settings.backend, settings.region, settings.process_dir)
+    sent = send(backend, launch, plan.request, code, print)
+    if detach:
+        where = whereabouts(settings.backend, settings.region, settings.process_dir)
+        fetch = jobs_command("fetch", sent.name, where, "--to", str(launch.directory))
+        print("follow it, and bring its results here, with:")
+        print(f"  {jobs_command('logs', sent.name, where, '--follow')}")
+        print(f"  {fetch}")
+        return
+    bring_back(backend, sent, settings, plan.price_per_hour, print)
+    artifact = launch.directory / ("winner/artifact" if (launch.directory / "winner").exists() else "artifact")
+    print("its results are here, as if it had run here:")
+    print(f"  {shlex.join(['python', '-m', 'dogbreed.report', str(launch.directory)])}")
+    print(f"  {shlex.join(['python', '-m', 'dogbreed.evaluate', f'artifact={artifact}', 'data.root=FOLDER'])}")
+
+
+def refuse_multirun(arguments: list[str]) -> None:
+    """Raises a ConfigError for -m, which is Hydra's: a launch is one job."""
+    if any(argument in ("-m", "--multirun") for argument in arguments):
+        raise ConfigError(
+            "-m, many runs, with launch.train, which sends one job",
+            "one job, which may be a whole sweep",
+            "leave -m out: launch.train search_space=NAME hydra/sweeper=fleet trains all trials in one job; "
+            "or dogbreed.train -m hydra/launcher=sagemaker for a job each; or launch.tune",
+        )
+
+
+def main() -> None:
+    """Run from the command line."""
+    try:
+        refuse_multirun(sys.argv[1:])
+    except ConfigError as error:
+        fail(error)
+    run_app("launch", train)
+
+
+if __name__ == "__main__":
+    main()
