@@ -185,6 +185,8 @@ def _explain(error: Exception, config_name: str) -> ConfigError:
     if missing:
         key = missing[1].split("@")[0]
         known = list(_known_keys(config_name))
+        if key in known:  # a dictionary, given names that it does not have
+            return ConfigError(f"new names in {key}", "those that it has", f"add each by itself: +{key}.NAME=VALUE")
         return ConfigError(
             f"there is no {key} in the config{_suggest(key, known)}",
             "the keys that --cfg job prints",

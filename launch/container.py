@@ -68,6 +68,11 @@ class Container:
         return SWEEPER in self.hyperparameters
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several processes train together."""
+        return self.processes * len(self.hosts) > 1
+
+    @property
     def is_first_host(self) -> bool:
         """Whether this host has the process that writes the run's files."""
         return self.host == self.hosts[0]
@@ -96,15 +101,14 @@ class Container:
         Raises:
             ConfigError: see `overrides`; or a sweep is to be shared by several processes.
         """
-        several = self.processes * len(self.hosts) > 1
-        if self.is_sweep and several:
+        if self.is_sweep and self.is_shared:
             raise ConfigError(
                 f"a sweep in {self.processes} processes on each of {len(self.hosts)} hosts",
                 "one process on one host: it trains its trials side by side there",
                 "set trainer.devices=1 and sagemaker.instance_count=1",
             )
         command = [*self.command, *(["-m"] if self.is_sweep else []), *self.overrides()]
-        return [*self._torchrun(), *command] if several else command
+        return [*self._torchrun(), *command] if self.is_shared else command
 
     def environment(self) -> dict[str, str]:
         """What the processes need to know beside their arguments."""

@@ -79,14 +79,13 @@ COLUMNS = ("job", "status", "age", "billed", "instances", "objective", "cost")
 
 def summarize(description: Description, price: Price | None) -> Summary:
     """The job in a line; `price` is that of its instances, None where it is not known."""
-    resources = description["ResourceConfig"]
     status = description["TrainingJobStatus"]
     return Summary(
         name=description["TrainingJobName"],
         status=status if status in ENDED else description["SecondaryStatus"],
         age=age(description),
         bill=bill_of(description, price, now=datetime.now(timezone.utc)),
-        instances=f"{resources.get('InstanceCount', 1)} {resources.get('InstanceType', '')}",
+        instances=f"{description.get('ResourceConfig', {}).get('InstanceCount', 1)} {instance_of(description)}",
         objective=objective(description),
         experiment=tags_of(description).get(EXPERIMENT_TAG, ""),
     )
@@ -106,9 +105,14 @@ def region_of(description: Description) -> str:
     return str(description["TrainingJobArn"]).split(":")[3]
 
 
+def instance_of(description: Description) -> str:
+    """The type of its instances; "?" where there are several or none, as in jobs of others."""
+    return str(description.get("ResourceConfig", {}).get("InstanceType", "?"))
+
+
 def price_for(description: Description, prices: Prices, given: float | None) -> Price | None:
     """What an instance of the job costs: what was given, else by the table; None where nobody knows."""
-    instance = description["ResourceConfig"].get("InstanceType", "")
+    instance = instance_of(description)
     if given is not None:
         return Price.given(instance, region_of(description), given)
     return prices.price_of(instance, region_of(description))
@@ -144,7 +148,13 @@ def local_command(description: Description) -> str:
     return shlex.join(["python", *command, *sweep, *to_overrides(told), *read])
 
 
-def story(description: Description, price: Price | None) -> Iterator[str]:
+def tell_bill(bill: Bill, *, is_paid: bool) -> str:
+    """The bill in two lines; what is rehearsed on this machine has no price."""
+    spent, cost = tell(bill)
+    return f"{spent}\n  {cost if is_paid else 'a rehearsal on this machine: nothing of this is paid'}"
+
+
+def story(description: Description, price: Price | None, *, is_paid: bool) -> Iterator[str]:
     """What a person wants to know of a job, paragraph by paragraph."""
     summary = summarize(description, price)
     of = f", of the experiment {summary.experiment}" if summary.experiment else ""
@@ -152,7 +162,7 @@ def story(description: Description, price: Price | None) -> Iterator[str]:
     if description.get("FailureReason"):
         yield f"it failed: {description['FailureReason']}"
     yield from _statuses(description)
-    yield "\n".join([*tell(summary.bill), *saved(description)])
+    yield "\n  ".join([tell_bill(summary.bill, is_paid=is_paid), *saved(description)])
     metrics = [f"{one['MetricName']}={one['Value']:.6g}" for one in description.get("FinalMetricDataList", [])]
     if metrics:
         yield "the last it printed: " + " ".join(metrics)

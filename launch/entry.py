@@ -24,32 +24,42 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from launch.container import Container
 
+#: How long the training may take to stop. SageMaker ends all after 120 s, and what there is must be kept before that.
+#: Source: StopTrainingJob in the API reference.
+_GRACE_S = 75.0
 #: How long the last lines may take to come through, once the process has ended.
 _LAST_LINES_S = 10.0
 
 
 class Child:
-    """The process that trains. Signals that ask this one to stop are passed on to it.
+    """The process that trains, or torchrun with several. Signals that ask this one to stop are passed on.
+
+    Args:
+        grace_s: how long it may take to stop then, before it is killed.
 
     Attributes:
         signal: the last one that came; None for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = _GRACE_S) -> None:
         self.signal: int | None = None
+        self._grace_s = grace_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._several = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+            signal.signal(number, self._on_signal)
 
-    def run(self, arguments: list[str], environment: dict[str, str], output: deque[str]) -> int:
+    def run(self, arguments: list[str], environment: dict[str, str], output: deque[str], *, several: bool) -> int:
         """Its exit code; 128 + N where it ended by signal N, or failed after it was passed on.
 
         Args:
             arguments: behind `python`.
             environment: beside this process's own.
             output: gets its last lines. All of them go to stdout, as they are and as they come.
+            several: whether it is torchrun.
         """
-        self._process = subprocess.Popen(
+        self._several = several
+        self._process = process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -57,19 +67,38 @@ class Child:
             env={**os.environ, **environment},
         )
         if self.signal is not None:  # it came too early to be passed on
-            self._process.send_signal(self.signal)
-        reader = threading.Thread(target=_copy_lines, args=(self._process.stdout, output), daemon=True)
+            self._pass_on(self.signal)
+        reader = threading.Thread(target=_copy_lines, args=(process.stdout, output), daemon=True)
         reader.start()
-        code = self._process.wait()
+        code = process.wait()
         reader.join(_LAST_LINES_S)  # a process that the training left behind may hold the pipe open for ever
         if self.signal is not None and code != 0:
             return 128 + self.signal
         return code if code >= 0 else 128 - code
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is None:
+            end = threading.Timer(self._grace_s, self._pass_on, (signal.SIGKILL,))
+            end.daemon = True
+            end.start()
         self.signal = number
-        if self._process is not None:
-            self._process.send_signal(number)
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        """Send it to each process that trains, and to no other.
+
+        torchrun would send it to the loaders of their pictures too, and their end is an error in the training.
+        """
+        import psutil
+
+        if self._process is None:
+            return
+        training: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):  # it has ended
+            training = psutil.Process(self._process.pid).children() if self._several else []
+        for process in training or [self._process]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
 
 def main() -> int:
@@ -101,7 +130,7 @@ def _run(child: Child, failure: Path) -> int:
     host = f" on {container.host} of {', '.join(container.hosts)}" if len(container.hosts) > 1 else ""
     _say(f"{container.job}{host}: {shlex.join(['python', *arguments])}")
     output: deque[str] = deque(maxlen=ENOUGH)
-    code = child.run(arguments, container.environment(), output)
+    code = child.run(arguments, container.environment(), output, several=container.is_shared)
     stopped = code != 0 and child.signal is not None
     if stopped:
         _say(f"stopped by {signal.Signals(code - 128).name}; it goes on from what is in {container.run_directory}")

@@ -16,13 +16,24 @@ from rich.table import Table
 from dogbreed.errors import DogbreedError
 from launch.backends import Backend
 from launch.connect import connect, jobs_command, whereabouts
-from launch.describing import COLUMNS, EXPERIMENT_TAG, Summary, local_command, price_for, region_of, story, summarize
+from launch.describing import (
+    COLUMNS,
+    EXPERIMENT_TAG,
+    Summary,
+    instance_of,
+    local_command,
+    price_for,
+    region_of,
+    story,
+    summarize,
+    tell_bill,
+)
 from launch.errors import LaunchError
-from launch.fetching import ENDED, as_json, fetch_run, timed
+from launch.fetching import ENDED, as_json, fetch_run
 from launch.finding import TRAINING, Found, find_job
+from launch.following import follow_log
 from launch.leaderboard import leaderboard
-from launch.polling import Polling
-from launch.pricing.bill import sum_of, tell
+from launch.pricing.bill import sum_of
 from launch.pricing.table import Price, Prices
 from launch.settings import BACKENDS
 from launch.watching import watch_tuning_job
@@ -71,7 +82,7 @@ def _describe(backend: Backend, options: argparse.Namespace) -> int:
         _describe_tuning(backend, found)
         return 0
     price = _price(found.description, options)
-    print("\n\n".join(filter(None, story(found.description, price))))
+    print("\n\n".join(filter(None, story(found.description, price, is_paid=_is_paid(options)))))
     if found.description["TrainingJobStatus"] in ENDED:
         print(f"  {_again('fetch', found.name, options)}")
     else:
@@ -95,24 +106,8 @@ def _logs(backend: Backend, options: argparse.Namespace) -> int:
     found = find_job(backend, options.name)
     if found.kind != TRAINING:
         return _logs_of_tuning(backend, found, options)
-    polling, position, told = Polling(_POLL_S, _aside), None, ""
-    while True:
-        # The status first: of a job that has ended all lines are there, or on their way.
-        description = polling.ask(lambda: backend.describe_training_job(found.name)) or found.description
-        if options.follow and description["SecondaryStatus"] != told:
-            told = description["SecondaryStatus"]
-            _aside(f"{found.name}: {told}")
-        changed = False
-        while True:
-            lines, position = polling.ask(lambda: backend.log_lines(found.name, position))  # noqa: B023  # asked at once
-            if not lines:
-                break
-            changed = True
-            for line in lines:
-                print(*timed(line), sep="\n", flush=True)
-        if not options.follow or description["TrainingJobStatus"] in ENDED:
-            return 0
-        polling.wait(changed, lambda: None)
+    follow_log(backend, found.name, to_the_end=options.follow, poll_s=_POLL_S, aside=_aside)
+    return 0
 
 
 def _logs_of_tuning(backend: Backend, found: Found, options: argparse.Namespace) -> int:
@@ -164,20 +159,22 @@ def _cost(backend: Backend, options: argparse.Namespace) -> int:
     if not found:
         print(_none(options))
         return 0
-    if options.backend == "process":
-        print("a rehearsal on this machine: nothing of this is paid")
     for one in found:
-        print("\n  ".join(tell(one.bill)))
-    experiments = dict.fromkeys(one.experiment for one in found)
-    for name in experiments if len(experiments) > 1 else []:
-        _tell_sum(f"experiment {name or '(none)'}", [one for one in found if one.experiment == name])
+        print(tell_bill(one.bill, is_paid=_is_paid(options)))
+    sums = {f"experiment {one.experiment or '(none)'}": one.experiment for one in found}
+    for what, experiment in sums.items() if len(sums) > 1 else ():
+        _tell_sum(what, [one for one in found if one.experiment == experiment], options)
     if len(found) > 1:
-        _tell_sum("all", found)
+        _tell_sum("all", found, options)
     return 0
 
 
-def _tell_sum(what: str, found: Sequence[Summary]) -> None:
-    print(f"{what}: " + "\n  ".join(tell(sum_of([one.bill for one in found]))))
+def _tell_sum(what: str, found: Sequence[Summary], options: argparse.Namespace) -> None:
+    print(f"{what}: {tell_bill(sum_of([one.bill for one in found]), is_paid=_is_paid(options))}")
+
+
+def _is_paid(options: argparse.Namespace) -> bool:
+    return bool(options.backend == "sagemaker")
 
 
 def _summaries(backend: Backend, options: argparse.Namespace) -> list[Summary]:
@@ -186,10 +183,8 @@ def _summaries(backend: Backend, options: argparse.Namespace) -> list[Summary]:
     chosen = [job for job in jobs if (options.name or "") in job["TrainingJobName"]]
     prices = Prices.load()
     priced = [(job, price_for(job, prices, options.price_per_hour)) for job in chosen]
-    if options.backend == "sagemaker":
-        unpriced = {
-            (job["ResourceConfig"].get("InstanceType", ""), region_of(job)) for job, price in priced if not price
-        }
+    if _is_paid(options):
+        unpriced = {(instance_of(job), region_of(job)) for job, price in priced if not price}
         for instance, region in sorted(unpriced):
             _aside(f"{instance}: {prices.missing(instance, region)}")
     return [summarize(job, price) for job, price in priced]
@@ -223,6 +218,12 @@ def _tag(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
 def _above_zero(text: str) -> float:
     try:
         value = float(text)
@@ -248,7 +249,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(run.__name__[1:], help=text, description=text)
         command.set_defaults(run=run)
-        _add_options(command, many=run in (_list, _cost), reads=run in (_logs, _fetch, _stop))
+        _add_name(command, many=run in (_list, _cost))
+        if run in (_list, _describe, _cost):
+            command.add_argument("--json", action="store_true", help="for programs")
+        if run in (_list, _describe, _cost, _logs):
+            command.add_argument(
+                "--price-per-hour", type=_above_zero, metavar="USD", help="of an instance (default: by launch.prices)"
+            )
         if run is _logs:
             command.add_argument("--follow", action="store_true", help="until the job ends; of a tuning job its trials")
         if run is _fetch:
@@ -256,20 +263,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(command: argparse.ArgumentParser, *, many: bool, reads: bool) -> None:
+def _add_name(command: argparse.ArgumentParser, *, many: bool) -> None:
+    """Which jobs, and where they are."""
     named = "a part of their names" if many else "its name, or a part that no other has"
     command.add_argument("name", metavar="NAME", nargs="?" if many else None, help=named)
     if many:
-        command.add_argument(
-            "--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="that they carry"
-        )
-        command.add_argument("--experiment", metavar="X", help="that they belong to")
-        command.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
-    if not reads:
-        command.add_argument("--json", action="store_true", help="for programs")
-    command.add_argument(
-        "--price-per-hour", type=_above_zero, metavar="USD", help="of an instance (default: launch/pricing/prices.csv)"
-    )
+        command.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="they carry")
+        command.add_argument("--experiment", metavar="X", help="they belong to")
+        command.add_argument("--limit", type=_count, default=20, metavar="N", help="how many at most (default: 20)")
     command.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help=f"where (default: {BACKENDS[0]})")
     command.add_argument("--region", metavar="R", help="of AWS (default: the environment's, or the profile's)")
     command.add_argument("--process-dir", metavar="D", help="where the process backend keeps its jobs")

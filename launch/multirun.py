@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from dogbreed.errors import ConfigError, DogbreedError
 from launch.backends import Backend
-from launch.connect import connect
+from launch.connect import connect, whereabouts
 from launch.experiment import Experiment, check_experiment, experiment_name
 from launch.overrides import of_the_job
 from launch.packaging import CodeArchive
@@ -85,8 +88,42 @@ def run_jobs(
     _check_budget(jobs, settings)
     print(f"{len(jobs)} jobs, {settings.max_parallel} at a time, by {settings.backend} in {config.hydra.sweep.dir}")
     backend = connect(settings.backend, settings.region, settings.process_dir)
-    with ThreadPoolExecutor(settings.max_parallel) as pool:
-        return list(pool.map(partial(_run, backend=backend, settings=settings, code=code), jobs))
+    return _all(jobs, partial(_run, backend=backend, settings=settings, code=code), settings)
+
+
+def _all(jobs: Sequence[Job], run: Callable[[Job], JobReturn], settings: JobSettings) -> list[JobReturn]:
+    """What became of each job; at most `max_parallel` at once. Ctrl-C ends the waiting, and no job.
+
+    Raises:
+        Exception: what `run` did not expect.
+    """
+    waiting, done = deque(jobs), dict[int, JobReturn | Exception]()
+
+    def work() -> None:
+        while waiting:
+            with suppress(IndexError):  # another worker was quicker
+                job = waiting.popleft()
+                try:
+                    done[job.number] = run(job)
+                except Exception as error:  # raised again where it can be seen
+                    done[job.number] = error
+
+    # A pool's threads would be waited for at the end of the process, as long as their jobs run.
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(settings.max_parallel, len(jobs)))]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    except KeyboardInterrupt:
+        where = whereabouts(settings.backend, settings.region, settings.process_dir)
+        print("interrupted; jobs that were started go on. The same command with this hydra.sweep.dir waits for them.")
+        print(f"look after them with:\n  {shlex.join(['python', '-m', 'launch.jobs', 'list', *where])}", flush=True)
+        raise SystemExit(128 + signal.SIGINT) from None
+    for outcome in done.values():
+        if isinstance(outcome, Exception):
+            raise outcome
+    return [outcome for _, outcome in sorted(done.items()) if isinstance(outcome, JobReturn)]
 
 
 def _prepare(

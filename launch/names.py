@@ -16,6 +16,8 @@ ARCHIVE = "sourcedir.tar.gz"
 #: What the launcher tells the entry by the environment: processes on each host, and the command where it is not
 #: `dogbreed.train` (JSON list of arguments behind `python`).
 PROCESSES, COMMAND = "DOGBREED_PROCESSES", "DOGBREED_COMMAND"
+#: The git revision of the code that travels, which its archive does not hold; dogbreed.runs writes it into run.json.
+REVISION = "DOGBREED_REVISION"
 #: The tag that every job carries: which launch started it.
 LAUNCH_TAG = "dogbreed:launch"
 

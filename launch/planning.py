@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from dogbreed.errors import ConfigError, DogbreedError
 from dogbreed.health.smdebug.config import from_settings
 from dogbreed.models.metrics import direction
+from dogbreed.runs import command, git_revision
 from dogbreed.sweeps.space import SearchSpace, parse_space
 from launch.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.debugger import build_debugger
@@ -197,7 +198,8 @@ def plan_tuning(experiment: Experiment, launch: Launch, found: Found, code: Code
     )
     trials = (space.size or tuner.n_trials) if tuner.strategy == "Grid" else tuner.n_trials
     costs = cost_of_search(experiment, found.place.region, space, trials, "launch.tune")
-    return _plan(experiment, launch, request, found, check_tuning_job(request, _context(experiment)), code, costs)
+    plan = _plan(experiment, launch, request, found, check_tuning_job(request, _context(experiment)), code, costs)
+    return replace(plan, local_command=_sweep_here(experiment, space, trials))
 
 
 def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchive) -> Work:
@@ -210,6 +212,7 @@ def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchiv
         processes=experiment.processes,
         command=experiment.command,
         debugger=_debugger(experiment, launch, place) if launch.kind == TRAINING else {},
+        revision=git_revision() or "",
         launch=launch.token,
         experiment=experiment.name,
     )
@@ -262,6 +265,13 @@ def _context(experiment: Experiment) -> Context:
         hook=regexes or None,
         pictures_bytes=None,
     )
+
+
+def _sweep_here(experiment: Experiment, space: SearchSpace, trials: int) -> str:
+    """The line that tries as many settings of the space here."""
+    sweeps = [f"{key}={text}" for key, text in space.describe().items()]
+    chosen = ["hydra/sweeper=fleet", f"hydra.sweeper.n_trials={trials}"]
+    return command("dogbreed.train", ["-m", *chosen, *experiment.overrides, *sweeps])
 
 
 def _plan(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launch.machines import machines
-from launch.names import ARCHIVE, CODE, COMMAND, LAUNCH_TAG, PROCESSES
+from launch.names import ARCHIVE, CODE, COMMAND, LAUNCH_TAG, PROCESSES, REVISION
 from launch.settings import JobSettings, TunerSettings
 
 #: Unpacks the code and starts the entry by Python itself, which gets SageMaker's SIGTERM; AWS's toolkit forwards none.
@@ -57,6 +57,7 @@ class Work:
         processes: that train together on each host.
         command: what Python runs, where it is not `-m dogbreed.train`.
         debugger: DebugHookConfig, DebugRuleConfigurations and the like, as AWS takes them.
+        revision: of the code, by git; empty where it is not known.
         launch: the launch that this belongs to: two jobs of one launch and name are one.
         experiment: to find it by.
     """
@@ -68,6 +69,7 @@ class Work:
     processes: int = 1
     command: Sequence[str] = ()
     debugger: Mapping[str, Any] = field(default_factory=dict)
+    revision: str = ""
     launch: str = ""
     experiment: str = ""
 
@@ -235,6 +237,8 @@ def _channel(name: str, uri: str, mode: str) -> Request:
 
 def _environment(settings: JobSettings, work: Work) -> dict[str, str]:
     told = {PROCESSES: str(work.processes)}
+    if work.revision:
+        told[REVISION] = work.revision
     if work.command:
         told[COMMAND] = json.dumps(list(work.command))
     return {**told, **settings.environment}

@@ -168,7 +168,9 @@ class ProcessBackend:
         if not folder.exists:
             near = did_you_mean(name, [known.name for known in _folders(where)])
             raise LaunchError(
-                f"there is no job {name}{near}", "one that was started here", "python -m launch.jobs list"
+                f"there is no job {name}{near}",
+                "one that was started here",
+                "python -m launch.jobs list --backend process",
             )
         return folder
 

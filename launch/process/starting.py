@@ -97,10 +97,12 @@ def _toolkit(hyperparameters: Mapping[str, str], base: Path, store: Store) -> li
             "one that names what it runs",
             "send it by launch.train or launch.tune",
         )
-    archive = base / "input" / "submitted.tar.gz"
-    store.get(told[_SUBMITTED], archive)
+    submitted = told[_SUBMITTED]
+    archive = Path(rebased(submitted, base))  # a file in the container, unless the store has it
+    if submitted.startswith("s3://"):
+        archive = base / "input" / "submitted.tar.gz"
+        store.get(submitted, archive)
     subprocess.run(["tar", "-xzf", archive, "-C", base / "code"], check=True)
-    archive.unlink()
     arguments = [
         word for name, text in sorted(told.items()) if not name.startswith("sagemaker_") for word in (f"--{name}", text)
     ]

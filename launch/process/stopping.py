@@ -47,7 +47,7 @@ class Hyperband:
 
     Args:
         least: epochs that no trial is stopped before; MinResource.
-        most: epochs of a whole trial; MaxResource.
+        most: epochs of a whole trial, which ends there by itself; MaxResource.
         sign: 1 where more is better, -1 where less is.
     """
 
@@ -71,11 +71,8 @@ class Hyperband:
             trial: its number, from 0.
             curve: its objective so far.
         """
-        behind = False
-        for rung in self.rungs_of(trial):
-            if len(curve) >= rung:
-                behind = behind or self._is_behind_at(rung, trial, curve[rung - 1])
-        return behind
+        reached = [rung for rung in self.rungs_of(trial) if rung <= len(curve)]
+        return any(self._is_behind_at(rung, trial, curve[rung - 1]) for rung in reached)
 
     def _is_behind_at(self, rung: int, trial: int, value: float) -> bool:
         seen = self._seen[rung]

@@ -210,6 +210,22 @@ time.sleep(60)
     assert not container.has_failed
 
 
+def test_entry__kills_a_task_that_does_not_stop() -> None:
+    program = """
+import os, signal, sys, threading
+from collections import deque
+from launch.entry import Child
+task = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+class Output(deque):
+    def append(self, line):  # the task heeds nothing by now
+        os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(Child(grace_s=0.5).run(["-c", task], {}, Output(), several=False))
+"""
+    start = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 30
+
+
 def test_entry__lets_a_task_that_ends_well_after_sigterm_end_well(program: Program) -> None:
     text = "import signal, time; signal.signal(15, lambda *_: exit(0)); print('ready'); time.sleep(60)"
     code, output = (container := program(text)).run(stop_at="ready")
@@ -361,10 +377,12 @@ def test_entry__two_hosts_train_as_one(
 def test_entry__two_processes_stop_with_a_checkpoint_and_go_on(
     small_run: list[str], shared_folder: Path, tmp_path: Path, alone: Container
 ) -> None:
-    overrides = [*DDP, *small_run, *SHARED, "trainer.devices=2"]
+    loaders = ["features=pixels", "data.num_workers=1"]  # processes of their own, which no signal must reach
+    overrides = [*DDP, *small_run, *SHARED, "trainer.devices=2", *loaders]
     container = Container(tmp_path, overrides, {"data": shared_folder}, DOGBREED_PROCESSES="2")
     code, output = container.run(stop_at="epoch=0 ")
     assert code == 128 + signal.SIGTERM, output
+    assert "DataLoader worker" not in output
     assert not container.has_failed
     container.restart()
     code, output = container.run()

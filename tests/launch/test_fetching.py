@@ -196,8 +196,11 @@ def test_fetch__archive_that_leads_elsewhere_is_refused(
 
 
 def test_fetch__links_within_the_archive_become_copies(backend: ScriptedBackend, tmp_path: Path) -> None:
-    members = [("checkpoints/best.ckpt", b"weights"), link("checkpoints/last.ckpt", "best.ckpt")]
-    ended(backend, output=archive(*members), model=None)
+    ended(
+        backend,
+        output=archive(("checkpoints/best.ckpt", b"weights"), link("checkpoints/last.ckpt", "best.ckpt")),
+        model=None,
+    )
     fetch_run(backend, "dogs", tmp_path / "dogs")
     last = tmp_path / "dogs" / "checkpoints" / "last.ckpt"
     assert last.read_bytes() == b"weights"

@@ -25,6 +25,7 @@ from launch.finding import find_job
 from launch.names import ARCHIVE
 from launch.process.backend import ProcessBackend
 from launch.watching import watch_training_job
+from tests.launch.conftest import Aws
 from tests.launch.scripted import STEPS, Scene, ScriptedBackend, at, describe, printed, scenes_of
 
 Jobs = Callable[..., tuple[int, str, str]]
@@ -157,6 +158,15 @@ def test_describe__somebody_elses_job_is_shown_as_it_is(backend: ScriptedBackend
     assert "mode=fast and loose" in out
 
 
+def test_jobs__jobs_of_other_kinds_are_listed_too(backend: ScriptedBackend, run: Jobs) -> None:
+    play(
+        backend, "theirs", ResourceConfig={"InstanceGroups": [{"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 2}]}
+    )
+    code, out, _ = run("list")
+    assert code == 0
+    assert "theirs" in out
+
+
 def test_describe__objective_is_the_tuning_jobs_or_the_runs_own() -> None:
     values = [{"MetricName": name, "Value": value} for name, value in (("val/loss", 0.25), ("val/acc", 0.5))]
     assert objective({"FinalMetricDataList": values}) == "val/acc=0.5000"
@@ -271,7 +281,13 @@ def backend_scene(backend: ScriptedBackend) -> list[tuple[Scene, list[dict[str, 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list", "--tag", "team"], ["list", "--price-per-hour", "-1"], ["list", "--backend", "kubernetes"], ["describe"]],
+    [
+        ["list", "--tag", "team"],
+        ["list", "--price-per-hour", "-1"],
+        ["list", "--limit", "0"],
+        ["list", "--backend", "kubernetes"],
+        ["describe"],
+    ],
 )
 def test_jobs__wrong_arguments_are_refused(run: Jobs, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -327,6 +343,16 @@ def request(name: str) -> dict[str, Any]:
         "StoppingCondition": {"MaxRuntimeInSeconds": 300},
         "Tags": tagged(dogbreed_launch="a", dogbreed_experiment="seeds"),
     }
+
+
+def test_jobs__lists_and_describes_what_runs_at_aws(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    connect("sagemaker", aws.region, None).create_training_job(request("at-aws"))
+    assert jobs.main(["list", "--experiment", "seeds"]) == 0
+    assert "at-aws" in capsys.readouterr().out
+    assert jobs.main(["describe", "at-aw", "--region", aws.region]) == 0
+    assert f"python -m launch.jobs fetch at-aws --region {aws.region}" in capsys.readouterr().out
+    assert jobs.main(["describe", "nothing-like-it"]) == 1
+    assert capsys.readouterr().err.startswith("error: there is no job nothing-like-it")
 
 
 def test_jobs__real_process_is_watched_listed_and_fetched(

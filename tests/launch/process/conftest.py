@@ -96,7 +96,7 @@ class Bench:
         return self._until(lambda: self.look(name), ("TrainingJobStatus", "SecondaryStatus"), statuses)
 
     def wait_for_line(self, text: str, name: str = "job") -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not any(text in line.text for line in self.backend.log_lines(name, None)[0]):
             assert time.monotonic() < end, (self.look(name), self.log(name))
             time.sleep(0.05)
@@ -153,7 +153,7 @@ class Bench:
         folders = [Folder(path) for path in self.directory.glob("[jt]*/[!.]*")]
         for folder in folders:
             folder.ask("stop")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while any(folder.is_attended for folder in folders) and time.monotonic() < end:
             time.sleep(0.05)
 

@@ -43,7 +43,7 @@ def test_training_job__is_described_as_by_sagemaker(bench, program: str) -> None
 
 
 def test_tuning_job__is_described_as_by_sagemaker(bench) -> None:
-    ranges = {"CategoricalParameterRanges": [{"Name": "rate", "Values": ["0.5", "nan"]}]}
+    ranges = {"CategoricalParameterRanges": [{"Name": "rate", "Values": ["0.5"]}]}
     request = bench.tuning_request(STEP, ranges, tuner={"strategy": "Grid", "max_runtime_s": 1000})
     bench.backend.create_tuning_job(request)
     running = bench.backend.describe_tuning_job("tuning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,23 @@ def test_trial__is_the_run_itself(shared_bench, work_of, trained_run: Path, tmp_
     assert_same_run(run, trained_run)
     reached = best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
     assert reached == pytest.approx(metrics_of(run)["val/acc"], rel=1e-5), "that of the best epoch"
+
+
+def test_job__that_is_interrupted_ends_the_same(shared_bench, work_of, tmp_path: Path) -> None:
+    chance = ["head=mlp", "head.dropout=0.3", "augmentation=crop_flip", "optimizer.lr=0.5", "trainer.max_epochs=8"]
+    spot = replace(shared_bench.settings, spot=True, max_wait_s=172800)
+    for name in ("undisturbed", "disturbed"):
+        work = work_of(*chance)
+        shared_bench.backend.create_training_job(build_training_job(name, spot, shared_bench.place, work))
+        if name == "disturbed":
+            shared_bench.wait_for_line("epoch=1 ", name)
+            shared_bench.backend.interrupt(name)
+        done = shared_bench.wait(name)
+        assert done["TrainingJobStatus"] == "Completed", shared_bench.log(name)
+    assert "Interrupted" in [step["Status"] for step in done["SecondaryStatusTransitions"]]
+    runs = [fetch_run(shared_bench.backend, name, tmp_path / name) for name in ("undisturbed", "disturbed")]
+    assert_same_run(*runs)
+    assert len((runs[1] / "metrics.csv").read_text().splitlines()) == 1 + 8
 
 
 def test_job__with_a_mistake_fails_with_the_librarys_own_words(shared_bench, work_of) -> None:

@@ -108,10 +108,11 @@ seen = {
     assert tree["checkpointconfig.json"]["LocalPath"] == str(folder / "checkpoints")
 
 
-@pytest.mark.parametrize("name", ["SM_HPS", "DOGBREED_COMMAND"])
-def test_job__knows_nothing_of_the_launchers_own_job(bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "x")
-    assert bench.run(f"sys.exit('{name}' in os.environ)")["TrainingJobStatus"] == "Completed"
+def test_job__knows_nothing_of_the_launchers_own_job(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SM_HPS", "DOGBREED_COMMAND"):
+        monkeypatch.setenv(name, "x")
+    done = bench.run("sys.exit('SM_HPS' in os.environ or 'DOGBREED_COMMAND' in os.environ)")
+    assert done["TrainingJobStatus"] == "Completed"
 
 
 def test_job__without_its_data_fails_before_it_starts(bench, tmp_path: Path) -> None:

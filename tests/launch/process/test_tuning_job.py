@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -60,49 +61,74 @@ def test_tuning__tries_what_the_library_proposes(bench, strategy: str) -> None:
     assert best == max(reached)
 
 
-def test_tuning__of_a_grid_tries_all_once(bench) -> None:
-    program = "say('val/acc=' + {'16': '0.5', '\"linear\"': '0.75'}[told['head']])"
-    done = bench.tune(program, CHOICES, tuner={"strategy": "Grid"}, direction="min")
-    trials = bench.backend.list_trials("tuning")
-    assert sorted(trial["TunedHyperParameters"]["head"] for trial in trials) == ['"linear"', "16"]
-    assert done["BestTrainingJob"]["TunedHyperParameters"] == {"head": "16"}
-    assert done["TrainingJobStatusCounters"]["Completed"] == 2
-    assert done["HyperParameterTuningJobConfig"]["ResourceLimits"] == {"MaxParallelTrainingJobs": 1}
+#: Two heads end well, one is no number, one fails.
+HEADS = {"CategoricalParameterRanges": [{"Name": "head", "Values": ['"linear"', "16", '"nan"', '"fails"']}]}
+REACH = """
+say(json.dumps([told, sys.argv, os.getcwd() == str(base / "code")]))
+if told["head"] == '"fails"':
+    sys.exit(1)
+say("val/acc=" + {"16": "0.5", '"linear"': "0.75", '"nan"': "nan"}[told["head"]])
+"""
 
 
-def test_trial__is_started_as_awss_toolkit_does(bench) -> None:
-    program = "say(json.dumps([told, sys.argv[1:], sys.argv[0], os.getcwd() == str(base / 'code')])); say('val/acc=1')"
-    bench.tune(program, CHOICES, tuner={"n_trials": 1}, hyperparameters={"seed": "1", "data": '"a b"'})
-    (trial,) = bench.backend.list_trials("tuning")
-    assert re.fullmatch(r"tuning-001-[0-9a-f]{8}", trial["TrainingJobName"])
-    told, arguments, file, at_home = json.loads(bench.log(trial["TrainingJobName"])[0])
-    head = trial["TunedHyperParameters"]["head"]
+@pytest.fixture(scope="module")
+def grid(shared_bench) -> dict[str, Any]:
+    """The description of a tuning job over HEADS."""
+    more = {"hyperparameters": {"seed": "1", "data": '"a b"'}}
+    return shared_bench.tune(REACH, HEADS, tuner={"strategy": "Grid"}, direction="min", **more)
+
+
+@pytest.fixture
+def trials(grid, shared_bench) -> dict[str, dict[str, Any]]:
+    """Its trials by what was chosen for them."""
+    return {trial["TunedHyperParameters"]["head"]: trial for trial in shared_bench.backend.list_trials("tuning")}
+
+
+def test_tuning__of_a_grid_tries_all_once(grid, trials) -> None:
+    assert grid["HyperParameterTuningJobStatus"] == "Completed"
+    assert sorted(trials) == ['"fails"', '"linear"', '"nan"', "16"]
+    assert grid["HyperParameterTuningJobConfig"]["ResourceLimits"] == {"MaxParallelTrainingJobs": 1}
+
+
+def test_tuning__knows_the_best_of_those_that_reached_something(grid, trials) -> None:
+    assert grid["BestTrainingJob"] == trials["16"]
+    assert trials["16"]["FinalHyperParameterTuningJobObjectiveMetric"] == {"MetricName": "val/acc", "Value": 0.5}
+    assert grid["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 2}
+
+
+def test_tuning__goes_on_after_a_failed_trial(grid, trials) -> None:
+    assert trials['"fails"']["FailureReason"] == "AlgorithmError: , exit code: 1"
+    counters = grid["TrainingJobStatusCounters"]
+    assert (counters["Completed"], counters["NonRetryableError"]) == (3, 1)
+
+
+def test_trial__is_started_as_awss_toolkit_does(shared_bench, trials) -> None:
+    name = trials['"linear"']["TrainingJobName"]
+    assert re.fullmatch(r"tuning-00[1-4]-[0-9a-f]{8}", name)
+    told, (file, *arguments), at_home = json.loads(shared_bench.log(name)[0])
     assert (file, at_home) == ("launch/entry.py", True)
-    assert told["seed"] == "1"
-    assert told["head"] == head
-    assert told["_tuning_objective_metric"] == "val/acc"
-    bare = head.strip('"')
-    assert arguments == ["--_tuning_objective_metric", "val/acc", "--data", "a b", "--head", bare, "--seed", "1"]
-    assert bench.look(trial["TrainingJobName"])["Tags"] == [{"Key": "dogbreed:launch", "Value": "one"}]
+    assert (told["seed"], told["head"], told["_tuning_objective_metric"]) == ("1", '"linear"', "val/acc")
+    assert arguments == ["--_tuning_objective_metric", "val/acc", "--data", "a b", "--head", "linear", "--seed", "1"]
+    assert shared_bench.look(name)["Tags"] == [{"Key": "dogbreed:launch", "Value": "one"}]
 
 
-def test_tuning__goes_on_after_a_failed_trial(bench) -> None:
-    program = "sys.exit(1) if told['head'] == '16' else say('val/acc=1')"
-    done = bench.tune(program, CHOICES, tuner={"strategy": "Grid"})
-    assert done["HyperParameterTuningJobStatus"] == "Completed"
-    assert done["TrainingJobStatusCounters"]["NonRetryableError"] == 1
-    assert done["ObjectiveStatusCounters"] == {"Succeeded": 1, "Pending": 0, "Failed": 1}
-    (failed,) = [one for one in bench.backend.list_trials("tuning") if one["TrainingJobStatus"] == "Failed"]
-    assert failed["FailureReason"] == "AlgorithmError: , exit code: 1"
+@pytest.mark.slow
+def test_trial__without_a_network_has_its_code_from_the_channel(bench) -> None:
+    isolated = replace(bench, settings=replace(bench.settings, network_isolation=True))
+    isolated.tune("say('val/acc=1')", CHOICES, tuner={"n_trials": 1})
+    (trial,) = bench.backend.list_trials("tuning")
+    assert trial["TrainingJobStatus"] == "Completed", trial
 
 
+@pytest.mark.slow
 def test_tuning__without_any_objective_has_failed(bench) -> None:
-    done = bench.tune("say('val/acc=nan')", CHOICES, tuner={"n_trials": 2})
+    done = bench.tune("say('val/acc=nan')", CHOICES, tuner={"n_trials": 1})
     assert done["HyperParameterTuningJobStatus"] == "Failed"
     assert "no training job" in done["FailureReason"]
     assert "BestTrainingJob" not in done
 
 
+@pytest.mark.slow
 def test_tuning__stops_with_its_trial(bench) -> None:
     bench.backend.create_tuning_job(bench.tuning_request("time.sleep(60)", CHOICES))
     while not bench.backend.list_trials("tuning"):
@@ -145,7 +171,7 @@ time.sleep(60 if value == 0.0 else 0)
         program,
         {"IntegerParameterRanges": [{"Name": "value", "MinValue": "0", "MaxValue": "2"}]},
         tuner={"strategy": "Hyperband", "n_trials": 3, "min_epochs": 1, "seed": 4},
-        epochs=3,
+        epochs=2,
     )
     bench.backend.create_tuning_job(request)
     bench.wait_for_tuning()
