@@ -71,6 +71,8 @@ class Backend(Protocol):
     """
 
     store: Store
+    #: What a user must know of jobs that run here; empty for nothing.
+    note: str
 
     def create_training_job(self, request: Mapping[str, Any]) -> None:
         """Start a job (CreateTrainingJob).

@@ -115,7 +115,7 @@ def send(backend: Backend, launch: Launch, request: Request, code: CodeArchive, 
         backend.store.put_bytes(target, code.content)
     create = backend.create_training_job if launch.kind == TRAINING else backend.create_tuning_job
     create(request)
-    say(f"started {launch.name}")
+    say(f"started {launch.name}" + (f": {backend.note}" if backend.note else ""))
     return launch.at(_CREATED)
 
 

@@ -36,6 +36,8 @@ class SageMakerBackend:
         LaunchError: no region, or settings of AWS that cannot be.
     """
 
+    note = ""
+
     def __init__(self, session: boto3.Session, *, sagemaker: Any = None, logs: Any = None) -> None:
         # All at once: clients are safe among threads, but making them is not (boto3's guide, "Multithreading").
         with asking_aws("connecting to AWS"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,8 +37,6 @@ from launch.stores import FolderStore
 GRACE_S = 120.0
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of a job, in the API reference
 
-log = logging.getLogger(__name__)
-
 
 class ProcessBackend:
     """Runs jobs on this machine, for rehearsal and for tests (launch.backends.Backend).
@@ -51,6 +48,8 @@ class ProcessBackend:
         directory: of the jobs and their files.
         grace_s: seconds that a job has between SIGTERM and SIGKILL.
     """
+
+    note = "a rehearsal on this machine: nothing runs at AWS, nothing is billed"
 
     def __init__(self, directory: Path, grace_s: float = GRACE_S) -> None:
         directory = directory.absolute()
@@ -161,7 +160,6 @@ class ProcessBackend:
             if ours is None or ours != theirs:
                 raise LaunchError(f"the name {name} is taken", "a name of its own for each job", "choose another name")
             return
-        log.info("%s: a rehearsal on this machine: nothing runs at AWS, nothing is billed", name)
 
     def _existing(self, where: Path, name: str) -> Folder:
         folder = Folder(where / name)

@@ -56,6 +56,8 @@ class ScriptedBackend:
         readings: how often a log was read.
     """
 
+    note = ""
+
     def __init__(self, directory: Path) -> None:
         self.store: Store = FolderStore(directory)
         self.asked: list[tuple[str, str]] = []

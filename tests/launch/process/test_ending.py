@@ -118,11 +118,9 @@ os.killpg(0, signal.SIGINT)
     assert bench.log() == ["ready", "done"]
 
 
-def test_create__twice_is_one_job(bench, caplog) -> None:
+def test_create__twice_is_one_job(bench) -> None:
     request = bench.request("say(os.urandom(8).hex())")
-    caplog.set_level("INFO")
     bench.backend.create_training_job(request)
-    assert "nothing runs at AWS, nothing is billed" in caplog.text
     bench.backend.create_training_job(request)
     bench.wait()
     bench.backend.create_training_job(request)
