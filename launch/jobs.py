@@ -16,7 +16,12 @@ from rich.table import Table
 from dogbreed.errors import DogbreedError
 from launch.backends import Backend
 from launch.connect import connect, jobs_command, whereabouts
-from launch.describing import (
+from launch.errors import LaunchError
+from launch.files.fetching import ENDED, as_json, fetch_run
+from launch.pricing.bill import sum_of
+from launch.pricing.table import Price, Prices
+from launch.settings import BACKENDS
+from launch.views.describing import (
     COLUMNS,
     EXPERIMENT_TAG,
     Summary,
@@ -28,15 +33,10 @@ from launch.describing import (
     summarize,
     tell_bill,
 )
-from launch.errors import LaunchError
-from launch.fetching import ENDED, as_json, fetch_run
-from launch.finding import TRAINING, Found, find_job
-from launch.following import follow_log
-from launch.leaderboard import leaderboard
-from launch.pricing.bill import sum_of
-from launch.pricing.table import Price, Prices
-from launch.settings import BACKENDS
-from launch.watching import watch_tuning_job
+from launch.views.finding import TRAINING, Found, find_job
+from launch.views.following import follow_log
+from launch.views.leaderboard import leaderboard
+from launch.views.watching import watch_tuning_job
 
 _POLL_S = 5.0
 _RUNS = Path("runs")

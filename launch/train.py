@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from dogbreed.app import fail, run_app
 from dogbreed.errors import ConfigError
 from launch.connect import connect, jobs_command, whereabouts
-from launch.experiment import FLEET, read_experiment
-from launch.packaging import CodeArchive
-from launch.planning import Plan, find_place, pack, plan_training, show
+from launch.files.packaging import CodeArchive
+from launch.sending.experiment import FLEET, read_experiment
+from launch.sending.planning import Plan, find_place, pack, plan_training, show
+from launch.sending.submission import TRAINING, Launch, begin, bring_back, resumable, send
 from launch.settings import JobSettings
-from launch.submission import TRAINING, Launch, begin, bring_back, resumable, send
 
 
 def train(config: DictConfig) -> None:

@@ -16,7 +16,7 @@ from dogbreed.data.folder import describe_skipped
 from dogbreed.errors import ConfigError, DogbreedError
 from launch.backends import Store
 from launch.connect import connect
-from launch.datasets import WORKERS, Done, carry_out, plan_upload, upload_weights
+from launch.files.datasets import WORKERS, Done, carry_out, plan_upload, upload_weights
 from launch.names import CHANNEL_KEYS
 from launch.settings import BACKENDS, JobSettings, make_settings
 

@@ -10,8 +10,8 @@ from launch.aws.errors import asking_aws, error_code, explain
 from launch.aws.logs import read_log
 from launch.backends import LogLine, Store
 from launch.errors import LaunchError
+from launch.files.stores import S3Store
 from launch.names import LAUNCH_TAG
-from launch.stores import S3Store
 
 if TYPE_CHECKING:
     import boto3

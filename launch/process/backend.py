@@ -10,6 +10,7 @@ from typing import Any
 from dogbreed.errors import did_you_mean
 from launch.backends import LogLine, Store
 from launch.errors import LaunchError
+from launch.files.stores import FolderStore
 from launch.names import LAUNCH_TAG
 from launch.process.describing import describe_training, describe_tuning, training_state, tuning_state
 from launch.process.folders import (
@@ -31,7 +32,6 @@ from launch.process.logs import read_lines
 from launch.process.proposing import make_proposals
 from launch.process.status import ENDED, IN_PROGRESS, first_state, now
 from launch.process.tuner import parents_of, trials_of
-from launch.stores import FolderStore
 
 #: Seconds between SIGTERM and SIGKILL, at SageMaker.
 GRACE_S = 120.0

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed.errors import DogbreedError
+from launch.files.stores import FolderStore
 from launch.process.describing import training_arn
 from launch.process.ending import end_processes
 from launch.process.folders import GRACE, INTERRUPT, STOP, STORE, Folder
@@ -20,7 +21,6 @@ from launch.process.results import LONGEST_REASON, failure_reason, fetch_checkpo
 from launch.process.starting import command_of, environment_of, start
 from launch.process.status import Story, now
 from launch.process.tree import host_names, lay_out
-from launch.stores import FolderStore
 
 _LOOK_S = 0.05
 _LAST_LINES_S = 10.0  # for a process that has left the job, environment and all, and holds the pipe

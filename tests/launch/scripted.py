@@ -11,7 +11,7 @@ from typing import Any
 
 from launch.backends import LogLine, Store
 from launch.errors import LaunchError
-from launch.stores import FolderStore
+from launch.files.stores import FolderStore
 
 #: When every script begins, in seconds since 1970.
 START = 1_790_000_000.0

@@ -18,13 +18,13 @@ import pytest
 from dogbreed.errors import ConfigError
 from launch import jobs
 from launch.connect import connect, jobs_folder
-from launch.describing import local_command, objective
 from launch.errors import LaunchError
-from launch.fetching import ENDED
-from launch.finding import find_job
+from launch.files.fetching import ENDED
 from launch.names import ARCHIVE
 from launch.process.backend import ProcessBackend
-from launch.watching import watch_training_job
+from launch.views.describing import local_command, objective
+from launch.views.finding import find_job
+from launch.views.watching import watch_training_job
 from tests.launch.conftest import Aws
 from tests.launch.scripted import STEPS, Scene, ScriptedBackend, at, describe, printed, scenes_of
 

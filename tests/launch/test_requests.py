@@ -20,12 +20,12 @@ from omegaconf import open_dict
 
 from dogbreed.app import prepare
 from dogbreed.sweeps.space import parse_space
-from launch.experiment import read_experiment
+from launch.files.packaging import CodeArchive
 from launch.overrides import of_the_job
-from launch.packaging import CodeArchive
-from launch.planning import Found, Plan, plan_training, plan_tuning
 from launch.requests import Place
-from launch.submission import TRAINING, TUNING, Launch
+from launch.sending.experiment import read_experiment
+from launch.sending.planning import Found, Plan, plan_training, plan_tuning
+from launch.sending.submission import TRAINING, TUNING, Launch
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("DOGBREED_GOLDEN") == "write"

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from launch.files.packaging import pack_code
 from launch.overrides import to_hyperparameters
-from launch.packaging import pack_code
 
 pytestmark = pytest.mark.slow
 

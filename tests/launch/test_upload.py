@@ -20,11 +20,11 @@ import pytest
 import torch
 
 from dogbreed.errors import DataError
-from launch import datasets
-from launch.datasets import Done, carry_out, plan_upload, upload_dataset
 from launch.errors import LaunchError
+from launch.files import datasets
+from launch.files.datasets import Done, carry_out, plan_upload, upload_dataset
+from launch.files.stores import FolderStore, S3Store
 from launch.process.backend import ProcessBackend
-from launch.stores import FolderStore, S3Store
 from launch.upload import main
 from tests.conftest import Command, draw_folder
 

@@ -1,4 +1,4 @@
-"""A shell over launch.multirun. Hydra imports this file at every start, so nothing but Hydra is imported above."""
+"""A shell over launch.sending.multirun. Hydra imports this file at every start: nothing but Hydra is imported above."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SageMakerLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs, some at a time, and wait for them; what became of each, in their order."""
-        from launch.multirun import run_jobs
+        from launch.sending.multirun import run_jobs
 
         loader = self._context.config_loader
         return run_jobs(self._config, loader, job_overrides, initial_job_idx, self._module, self._settings)

@@ -1,4 +1,4 @@
-"""A shell over launch.sweeping. Hydra imports this file at every start, so nothing but Hydra is imported above."""
+"""A shell over launch.sending.sweeping. Hydra imports this file at every start: nothing but Hydra is imported above."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SageMakerSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search for the best trial over `arguments`, the command line's overrides, and the search space."""
-        from launch.sweeping import run_sweeper
+        from launch.sending.sweeping import run_sweeper
 
         assert self.config is not None
         run_sweeper(self.config, self._context.config_loader, arguments, **self._fields)

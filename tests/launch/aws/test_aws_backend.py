@@ -16,7 +16,7 @@ import pytest
 from launch.aws.backend import SageMakerBackend
 from launch.aws.session import make_session
 from launch.backends import Backend
-from launch.stores import S3Store
+from launch.files.stores import S3Store
 from tests.launch.aws.conftest import Make
 from tests.launch.conftest import Aws
 

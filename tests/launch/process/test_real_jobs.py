@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from launch.experiment import metric_definitions
-from launch.fetching import fetch_run
+from launch.files.fetching import fetch_run
+from launch.files.packaging import pack_code
 from launch.names import ARCHIVE
 from launch.overrides import to_hyperparameters
-from launch.packaging import pack_code
 from launch.requests import Work, build_training_job, build_tuning_job
+from launch.sending.experiment import metric_definitions
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from dogbreed.errors import OutputError
-from launch import stores
 from launch.backends import Store
 from launch.errors import LaunchError
-from launch.stores import FolderStore, S3Store
+from launch.files import stores
+from launch.files.stores import FolderStore, S3Store
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_folder__without_room_or_permission_is_one_clear_error(tiny_disk: Path, 
 WRITER = """
 import sys
 from pathlib import Path
-from launch.stores import FolderStore
+from launch.files.stores import FolderStore
 print(flush=True)
 while True:
     FolderStore(Path(sys.argv[1])).put("s3://bucket/a", Path(sys.argv[2]))
@@ -236,7 +236,8 @@ def test_s3__no_network_is_one_clear_error(aws: Any) -> None:
 
 def test_s3__without_boto3_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "boto3.py").write_text("raise ImportError('none here', name='boto3')")
-    code = "from launch.stores import S3Store\ntry:\n    S3Store(None)\nexcept Exception as e:\n    print(type(e), e)"
+    code = "from launch.files.stores import S3Store\n"
+    code += "try:\n    S3Store(None)\nexcept Exception as e:\n    print(type(e), e)"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "LaunchError" in done.stdout

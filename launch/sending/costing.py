@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dogbreed.sweeps.space import SearchSpace
-from launch.experiment import Experiment
 from launch.machines import machines
 from launch.pricing import compare as ways_of
 from launch.pricing.assumptions import Assumptions
@@ -16,6 +15,7 @@ from launch.pricing.estimate import Rent, estimate_cost
 from launch.pricing.measured import read_measured
 from launch.pricing.minutes import Minutes, estimate_minutes
 from launch.pricing.table import Price, Prices
+from launch.sending.experiment import Experiment
 from launch.settings import JobSettings
 
 #: The key whose values each need features of their own.

@@ -26,7 +26,7 @@ from dogbreed.data.folder import Skipped
 from dogbreed.errors import DataError
 from dogbreed.models.weights import load_weights
 from launch.backends import Store
-from launch.manifests import LocalFile, from_json, list_files, stamp_of, to_json
+from launch.files.manifests import LocalFile, from_json, list_files, stamp_of, to_json
 
 #: Requests at once. Sending small files is waiting: see --workers of launch.upload.
 WORKERS = 16

@@ -21,12 +21,12 @@ from dogbreed.runs import command
 from launch.backends import Backend
 from launch.connect import whereabouts
 from launch.errors import JobFailed, LaunchError
-from launch.fetching import fetch_run
+from launch.files.fetching import fetch_run
+from launch.files.packaging import CodeArchive
 from launch.names import ARCHIVE, CODE, job_name
-from launch.packaging import CodeArchive
 from launch.requests import Request
 from launch.settings import JobSettings
-from launch.watching import watch_training_job
+from launch.views.watching import watch_training_job
 
 RECORD = "launch.json"
 TRAINING, TUNING = "training", "tuning"

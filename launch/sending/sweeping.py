@@ -14,16 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from dogbreed.errors import ConfigError
 from dogbreed.sweeps.space import parse_space
 from launch.connect import connect, jobs_command, whereabouts
-from launch.experiment import Experiment, check_experiment, experiment_name
-from launch.fetching import fetch_run
-from launch.multirun import as_if_running, without_hydra
+from launch.files.fetching import fetch_run
 from launch.overrides import of_the_job
-from launch.planning import find_place, pack, plan_training, plan_tuning, show
+from launch.sending.experiment import Experiment, check_experiment, experiment_name
+from launch.sending.multirun import as_if_running, without_hydra
+from launch.sending.planning import find_place, pack, plan_training, plan_tuning, show
+from launch.sending.submission import TRAINING, TUNING, begin, resumable, send
+from launch.sending.tuning import add_winner, finish_tuning
 from launch.settings import JobSettings, TunerSettings, make_settings
-from launch.submission import TRAINING, TUNING, begin, resumable, send
 from launch.train import run_job
-from launch.tuning import add_winner, finish_tuning
-from launch.watching import watch_tuning_job
+from launch.views.watching import watch_tuning_job
 
 _SECTION = "hydra.sweeper"
 

@@ -23,12 +23,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from dogbreed.errors import ConfigError, DogbreedError
 from launch.backends import Backend
 from launch.connect import connect, whereabouts
-from launch.experiment import Experiment, check_experiment, experiment_name
+from launch.files.packaging import CodeArchive
 from launch.overrides import of_the_job
-from launch.packaging import CodeArchive
-from launch.planning import Found, Plan, find_place, pack, plan_training
+from launch.sending.experiment import Experiment, check_experiment, experiment_name
+from launch.sending.planning import Found, Plan, find_place, pack, plan_training
+from launch.sending.submission import TRAINING, Launch, begin, bring_back, send
 from launch.settings import JobSettings, make_settings
-from launch.submission import TRAINING, Launch, begin, bring_back, send
 
 #: The module that is run in a job where nothing else is said.
 OWN = "dogbreed.train"

@@ -17,16 +17,16 @@ from dogbreed.health.smdebug.config import from_settings
 from dogbreed.models.metrics import direction
 from dogbreed.runs import command, git_revision
 from dogbreed.sweeps.space import SearchSpace, parse_space
-from launch.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.debugger import build_debugger
-from launch.experiment import Experiment, example_lines, metric_definitions
-from launch.packaging import CodeArchive, pack_code
+from launch.files.packaging import CodeArchive, pack_code
 from launch.preflight.checks import check_training_job, check_tuning_job
 from launch.preflight.problems import Context, Problem
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job
 from launch.search_space import to_ranges
+from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
+from launch.sending.experiment import Experiment, example_lines, metric_definitions
+from launch.sending.submission import TRAINING, Launch, code_uri
 from launch.settings import JobSettings
-from launch.submission import TRAINING, Launch, code_uri
 
 #: Where the process backend runs a request; the same kinds of names as an account's.
 _HERE = Place("arn:aws:iam::000000000000:role/this-machine", "dogbreed", "this-machine", "local")
@@ -251,7 +251,7 @@ def _context(experiment: Experiment) -> Context:
     }
     names = None
     if any(regexes.values()):
-        from launch.tensors import tensor_names
+        from launch.sending.tensors import tensor_names
 
         names = tensor_names(config)
     return Context(

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from dogbreed.training.epochs import BEST_EPOCH, epoch_line
-from launch import polling
 from launch.backends import LogLine
 from launch.errors import JobFailed, LaunchError
-from launch.screen import Screen
-from launch.watching import Detached, watch_training_job, watch_tuning_job
+from launch.views import polling
+from launch.views.screen import Screen
+from launch.views.watching import Detached, watch_training_job, watch_tuning_job
 from tests.launch.scripted import START, STEPS, Scene, ScriptedBackend, at, describe, printed, scenes_of
 
 POLL_S = 0.001
@@ -201,7 +201,7 @@ def test_watch__ctrl_c_off_a_terminal_detaches_and_says_how_to_come_back(backend
 ON_A_TERMINAL = """
 import sys
 from pathlib import Path
-from launch.watching import watch_training_job
+from launch.views.watching import watch_training_job
 sys.path.insert(0, sys.argv[2])
 from scripted import STEPS, Scene, ScriptedBackend, describe, scenes_of
 backend = ScriptedBackend(Path(sys.argv[1]))
@@ -257,7 +257,7 @@ class Terminal:
 
 
 def test_watch__on_a_terminal_one_line_is_rewritten(tmp_path: Path) -> None:
-    terminal = Terminal(ON_A_TERMINAL, str(tmp_path), str(Path(__file__).parent))
+    terminal = Terminal(ON_A_TERMINAL, str(tmp_path), str(Path(__file__).parents[1]))
     terminal.wait_for("epoch=1 val/loss=0.75 val/acc=0.8125")
     terminal.type("\x03")
     terminal.wait_for("detach (d), stop (s), or go on (Enter)? ")
@@ -268,7 +268,7 @@ def test_watch__on_a_terminal_one_line_is_rewritten(tmp_path: Path) -> None:
 
 
 def test_watch__ctrl_c_on_a_terminal_goes_on_or_stops(tmp_path: Path) -> None:
-    terminal = Terminal(ON_A_TERMINAL, str(tmp_path), str(Path(__file__).parent))
+    terminal = Terminal(ON_A_TERMINAL, str(tmp_path), str(Path(__file__).parents[1]))
     terminal.wait_for("USD so far")
     terminal.type("\x03")
     terminal.wait_for("go on (Enter)? ")
@@ -284,7 +284,9 @@ def test_watch__ctrl_c_on_a_terminal_goes_on_or_stops(tmp_path: Path) -> None:
 
 
 def test_screen__block_is_cut_to_the_terminal_and_taken_away_as_a_whole() -> None:
-    terminal = Terminal("from launch.screen import Screen; a = Screen(print); a.show(['x' * 200, 'y']); a.line('z')")
+    terminal = Terminal(
+        "from launch.views.screen import Screen; a = Screen(print); a.show(['x' * 200, 'y']); a.line('z')"
+    )
     assert terminal.ended() == 0
     assert terminal.seen == "x" * 79 + "\r\ny\r\x1b[1A\x1b[Jz\r\n"
 

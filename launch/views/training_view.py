@@ -12,11 +12,11 @@ from typing import Any
 from dogbreed.health.jobs.log import parse_log
 from launch.backends import Backend
 from launch.errors import JobFailed
-from launch.fetching import ENDED, is_sweep
-from launch.polling import Polling
+from launch.files.fetching import ENDED, is_sweep
 from launch.pricing.bill import Bill, bill_of
-from launch.screen import Screen
-from launch.telling import age, clock, duration, saved, unknown, usd
+from launch.views.polling import Polling
+from launch.views.screen import Screen
+from launch.views.telling import age, clock, duration, saved, unknown, usd
 
 #: With a failure is told what the job said last.
 _LAST_LINES = 20

@@ -27,7 +27,7 @@ from dogbreed.training.epochs import epoch_line
 from launch.backends import LogLine
 from launch.errors import JobFailed, LaunchError
 from launch.search_space import to_ranges
-from launch.tuning import Best, finish_tuning
+from launch.sending.tuning import Best, finish_tuning
 from tests.launch.process.conftest import make_bench
 from tests.launch.scripted import Scene, ScriptedBackend, at, printed
 

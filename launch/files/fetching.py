@@ -20,7 +20,7 @@ from launch.backends import Backend, LogLine
 from launch.container import SWEEPER
 from launch.errors import LaunchError
 from launch.names import output_uri
-from launch.telling import unknown
+from launch.views.telling import unknown
 
 #: What is kept beside the run: the description is written last, so that where it is, all of it is.
 LOG, DESCRIPTION = "job.log", "job.json"

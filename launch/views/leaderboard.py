@@ -12,7 +12,7 @@ from typing import Any
 from dogbreed.sweeps.dimensions import Value
 from dogbreed.sweeps.space import SearchSpace
 from launch.search_space import values_of
-from launch.telling import duration
+from launch.views.telling import duration
 
 #: A HyperParameterTrainingJobSummary, as SageMaker's API gives it.
 Trial = Mapping[str, Any]

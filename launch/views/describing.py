@@ -12,12 +12,12 @@ from typing import Any
 from dogbreed.errors import ConfigError
 from dogbreed.sweeps.dimensions import override_line
 from launch.container import SWEEPER, TRAIN
-from launch.fetching import ENDED
+from launch.files.fetching import ENDED
 from launch.names import CHANNEL_KEYS, CODE, COMMAND, output_uri
 from launch.overrides import FOREIGN, to_overrides
 from launch.pricing.bill import Bill, bill_of, tell
 from launch.pricing.table import Price, Prices
-from launch.telling import age, duration, saved, usd
+from launch.views.telling import age, duration, saved, usd
 
 Description = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dogbreed.errors import did_you_mean
 from launch.backends import Backend
 from launch.errors import LaunchError
-from launch.telling import unknown
+from launch.views.telling import unknown
 
 TRAINING, TUNING = "training job", "tuning job"
 #: A part of a name is looked for among so many jobs, the newest.

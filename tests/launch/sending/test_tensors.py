@@ -9,7 +9,7 @@ import pytest
 
 import dogbreed.train
 from dogbreed.app import prepare
-from launch.tensors import tensor_names
+from launch.sending.tensors import tensor_names
 from tests.conftest import Command
 
 pytest.importorskip("smdebug")

@@ -19,7 +19,7 @@ from dogbreed.health.__main__ import main as health
 from dogbreed.health.jobs.job import read_job
 from dogbreed.health.jobs.log import parse_log, read_lines
 from launch.errors import LaunchError
-from launch.fetching import fetch_run
+from launch.files.fetching import fetch_run
 from launch.names import output_uri
 from tests.conftest import Command
 from tests.launch.scripted import STEPS, Scene, ScriptedBackend, at, describe, scenes_of

@@ -18,10 +18,10 @@ from dogbreed.sweeps.space import SearchSpace
 from dogbreed.training.epochs import BEST_EPOCH
 from launch.backends import Backend
 from launch.errors import JobFailed, LaunchError
-from launch.fetching import all_lines
-from launch.leaderboard import COMPLETED, FAILED, STOPPED, Trial, objective_of, seconds_of
+from launch.files.fetching import all_lines
 from launch.overrides import of_the_job
 from launch.search_space import values_of
+from launch.views.leaderboard import COMPLETED, FAILED, STOPPED, Trial, objective_of, seconds_of
 
 _MODULE = "dogbreed.train"
 _ENDED = (COMPLETED, STOPPED, FAILED)

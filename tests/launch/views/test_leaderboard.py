@@ -14,7 +14,7 @@ from botocore.validate import ParamValidator
 
 from dogbreed.sweeps.space import parse_space
 from launch.errors import LaunchError
-from launch.leaderboard import leaderboard, to_rows
+from launch.views.leaderboard import leaderboard, to_rows
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=timezone.utc)
 

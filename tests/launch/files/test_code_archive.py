@@ -16,10 +16,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from dogbreed.errors import ConfigError
-from launch.packaging import CodeArchive, pack_code
-from launch.requirements import of_checkout
+from launch.files.packaging import CodeArchive, pack_code
+from launch.files.requirements import of_checkout
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -239,7 +239,7 @@ def test_archive__of_an_installed_library_is_that_of_its_checkout(whole: Path, t
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path / "site")
     out = tmp_path / "code.tar.gz"
-    pack = "from launch.packaging import pack_code; a = pack_code(extras=['sweeps']); print(a.notes);"
+    pack = "from launch.files.packaging import pack_code; a = pack_code(extras=['sweeps']); print(a.notes);"
     told = run_alone(tmp_path / "site", "-c", f"{pack} open('{out}', 'wb').write(a.content)")
     assert "no checkout: the files of the installed dogbreed 0.1.0 are sent" in told
     with tarfile.open(out) as packed_code:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dogbreed.errors import ConfigError
-from launch import requirements as needs
+from launch.files import requirements as needs
 
 _LIBRARY = "dogbreed"
 _REQUIREMENTS = "requirements.txt"
@@ -57,7 +57,7 @@ def pack_code(root: Path | None = None, *, extras: Sequence[str] = (), requireme
     Raises:
         ConfigError: a file or an extra that is not there; a checkout that git cannot read.
     """
-    root = Path(__file__).resolve().parents[1] if root is None else root
+    root = Path(__file__).resolve().parents[2] if root is None else root
     if (root / "setup.cfg").is_file():
         packed, notes = _of_checkout(root)
         needed = "" if requirements else needs.of_checkout(root, extras)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from launch.backends import Backend
-from launch.fetching import ENDED, timed
-from launch.polling import Polling
-from launch.telling import unknown
+from launch.files.fetching import ENDED, timed
+from launch.views.polling import Polling
+from launch.views.telling import unknown
 
 
 def follow_log(backend: Backend, name: str, *, to_the_end: bool, poll_s: float, aside: Callable[[str], None]) -> None:

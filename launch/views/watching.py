@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from launch.backends import Backend
 from launch.connect import jobs_command
-from launch.polling import Polling
-from launch.screen import Screen
-from launch.training_view import TrainingView
-from launch.tuning_view import TuningView
+from launch.views.polling import Polling
+from launch.views.screen import Screen
+from launch.views.training_view import TrainingView
+from launch.views.tuning_view import TuningView
 
 Description = dict[str, Any]
 

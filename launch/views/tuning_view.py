@@ -8,11 +8,11 @@ from typing import Any
 
 from launch.backends import Backend
 from launch.errors import JobFailed
-from launch.fetching import ENDED
-from launch.leaderboard import leaderboard, objective_of
-from launch.polling import Polling
-from launch.screen import Screen
-from launch.telling import age, clock, duration, unknown, usd
+from launch.files.fetching import ENDED
+from launch.views.leaderboard import leaderboard, objective_of
+from launch.views.polling import Polling
+from launch.views.screen import Screen
+from launch.views.telling import age, clock, duration, unknown, usd
 
 _COUNTERS = {
     "Completed": "completed",

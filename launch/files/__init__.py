@@ -1,0 +1,1 @@
+"""What travels: the code, data sets and results, between this machine and a store."""

@@ -1,0 +1,1 @@
+"""What jobs do and did, told to a person."""
