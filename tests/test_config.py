@@ -9,13 +9,14 @@ from typing import Any
 import hydra
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import build, prepare
 from dogbreed.explain import make_rules
 from dogbreed.prepare import needs_pixels
 from dogbreed.sweeps.settings import Settings
 from dogbreed.sweeps.space import parse_space
+from launch.settings import JobSettings, TunerSettings, make_settings
 
 CONF = Path(__file__).parents[1] / "conf"
 MADE = ("augmentation", "scheduler", "head", "optimizer", "trainer")
@@ -34,6 +35,30 @@ def swept(*overrides: str) -> Any:
     prepare()
     with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
         return hydra.compose("train", overrides=[*overrides], return_hydra_config=True).hydra.sweeper
+
+
+def settings_of(group: str, choice: str) -> JobSettings | TunerSettings:
+    """What a file of sagemaker/job or sagemaker/tuner says."""
+    values: Any = OmegaConf.to_container(compose("launch", f"{group}={choice}").sagemaker, resolve=True)
+    tuner = values.pop("tuner")
+    if group == "sagemaker/tuner":
+        return make_settings(TunerSettings, tuner, "sagemaker.tuner")
+    return make_settings(JobSettings, values, "sagemaker")
+
+
+def made_for_hydra(group: str) -> Any:
+    """The plugin, made with settings that are whole."""
+    prepare()
+    with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+        config = hydra.compose("train", overrides=[f"{group}=sagemaker"], return_hydra_config=True)
+    values: Any = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
+    plugin = hydra.utils.get_class(values.pop("_target_"))(**values)
+    for other in ("module", "params"):
+        values.pop(other, None)
+    if "tuner" in values:
+        assert make_settings(TunerSettings, values.pop("tuner"), "hydra.sweeper.tuner")
+    assert make_settings(JobSettings, values, group.replace("/", "."))
+    return plugin
 
 
 def section(group: str, choice: str, tmp_path: Path) -> DictConfig:
@@ -74,6 +99,12 @@ def test_config__is_composed_and_made(name: str, tmp_path: Path, monkeypatch: py
     if group == "search_space":
         space, _ = parse_space(dict(swept(f"search_space={choice}").params), [])
         assert space.dimensions
+        return
+    if group.startswith("sagemaker/"):
+        assert settings_of(group, choice)
+        return
+    if (group, choice) in (("hydra/sweeper", "sagemaker"), ("hydra/launcher", "sagemaker")):
+        assert made_for_hydra(group)
         return
     if group == "hydra/sweeper":
         settings: dict[str, Any] = dict(swept(f"hydra/sweeper={choice}"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +91,35 @@ def test_rooms__are_all_installed() -> None:
     for folder in {path.parent for path in modules()}:
         package = ".".join(folder.relative_to(ROOT).parts)
         assert f"\n    {package}\n" in setup, f"{package} is missing under packages in setup.cfg"
+
+
+#: What launch/ can say without torch and without AWS's packages; the service model that ships with botocore is read
+#: inside a function of preflight.
+PURE = ("settings", "names", "overrides", "requests", "search_space", "debugger", "machines", "backends", "errors")
+PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing.bill", "views.leaderboard")
+
+
+def test_rooms__of_launch_that_are_pure_load_neither_torch_nor_an_sdk() -> None:
+    names = ", ".join(f"launch.{name}" for name in PURE)
+    heavy = ("torch", "boto3", "botocore", "sagemaker", "s3fs")
+    code = f"import sys, {names}\nprint([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_rooms__of_launch_import_aws_where_they_use_it() -> None:
+    for path in (ROOT / "launch").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                tops = {name.split(".")[0] for name in found}
+                assert not tops & {"boto3", "botocore", "sagemaker", "smdebug", "optuna"}, path
+
+
+def test_rooms__plugins_of_hydra_import_hydra_alone() -> None:
+    for path in (ROOT / "launch/hydra_plugins").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                allowed = ("__future__", "collections", "pathlib", "typing", "hydra", "omegaconf")
+                assert {name.split(".")[0] for name in found} <= set(allowed), path

@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,77 +18,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from launch.overrides import to_hyperparameters
+from tests.launch.containers import Container
 
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "launch/entry.py"
-JOB = "job-1"
-
-
-class Container:
-    """A container of our own: `base` stands for /opt/ml."""
-
-    def __init__(
-        self,
-        base: Path,
-        overrides: list[str] | None = None,
-        channels: Mapping[str, Path] | None = None,
-        hosts: tuple[str, ...] = ("algo-1",),
-        host: str = "algo-1",
-        **environment: str,
-    ) -> None:
-        self.base, self.run_directory = base, base / "checkpoints" / JOB
-        self.environment = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": JOB, **environment}
-        resources = {"current_host": host, "hosts": list(hosts), "network_interface_name": "lo"}
-        self.write("resourceconfig", resources)
-        self.write("inputdataconfig", {name: {"TrainingInputMode": "File"} for name in channels or {}})
-        self.write("hyperparameters", to_hyperparameters(overrides or []))
-        for name, folder in (channels or {}).items():
-            (base / "input/data").mkdir(parents=True, exist_ok=True)
-            (base / "input/data" / name).symlink_to(folder)
-
-    def write(self, name: str, content: object) -> None:
-        file = self.base / "input/config" / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content))
-
-    def start(self, *start: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            list(map(str, start or (sys.executable, "-m", "launch.entry"))),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="surrogateescape",  # what is no UTF-8 must come through too
-            env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
-        )
-
-    def run(self, *start: object, stop_at: str = "", by: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Exit code and output; a signal is sent once a line begins with `stop_at`."""
-        process, lines = self.start(*start), []
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if stop_at and line.startswith(stop_at):
-                process.send_signal(by)
-        return process.wait(), "".join(lines)
-
-    def restart(self) -> None:
-        """All is new but the checkpoints, as where a spot instance was taken away."""
-        for name in ("model", "output"):
-            shutil.rmtree(self.base / name, ignore_errors=True)
-
-    @property
-    def failure(self) -> str:
-        return (self.base / "output/failure").read_text()
-
-    @property
-    def has_failed(self) -> bool:
-        return (self.base / "output/failure").exists()
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        content: dict[str, float] = json.loads((self.base / "output/data/metrics.json").read_text())
-        return content
 
 
 Program = Callable[..., Container]
@@ -281,141 +213,3 @@ def test_entry__forgets_the_failure_of_an_earlier_start(program: Program) -> Non
     (container.base / "output/failure").write_text("old")
     assert container.run()[0] == 0
     assert not container.has_failed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("override", "told"), [("optimizer.lr=abc", "error: optimizer cannot be made"), ("data.root=nowhere", "error: ")]
-)
-def test_entry__mistake_of_the_user_is_the_reason(
-    small_run: list[str], shared_folder: Path, tmp_path: Path, override: str, told: str
-) -> None:
-    channels = {} if override.startswith("data.root") else {"data": shared_folder}
-    code, output = (container := Container(tmp_path, [*small_run, override], channels)).run()
-    assert code == 1
-    assert container.failure.startswith(told)
-    assert "what to do: " in container.failure
-    assert "Traceback" not in output
-
-
-@pytest.mark.slow
-def test_entry__interrupted_in_an_epoch_goes_on_to_the_same_weights(
-    small_run: list[str], shared_folder: Path, tmp_path: Path
-) -> None:
-    chance = ["head=mlp", "head.dropout=0.3", "augmentation=crop_flip", "data.num_workers=1"]
-    overrides = [*small_run, *chance, "trainer.max_epochs=4", "optimizer.lr=0.5", "data.batch_size=8"]
-    whole, parted = (Container(tmp_path / name, overrides, {"data": shared_folder}) for name in ("whole", "parted"))
-    code, output = whole.run()
-    assert code == 0, output
-
-    code, output = parted.run(stop_at="epoch=1 ")
-    assert code == 128 + signal.SIGTERM, output
-    assert not parted.has_failed
-    assert (parted.base / "output/data/checkpoints/last.ckpt").exists()
-    parted.restart()
-    code, output = parted.run()
-    assert code == 0, output
-    assert "epoch=0 " not in output
-    ours, theirs = (
-        torch.load(each.base / "output/data/checkpoints/last.ckpt", weights_only=True) for each in (parted, whole)
-    )
-    assert all(torch.equal(ours["state_dict"][name], entry) for name, entry in theirs["state_dict"].items())
-    assert parted.metrics == whole.metrics
-
-
-def assert_as_one(container: Container, alone: Container) -> None:
-    for key, value in alone.metrics.items():
-        assert container.metrics[key] == pytest.approx(value, rel=1e-5, abs=1e-6 if "loss" in key else 0.01), key
-
-
-SHARED = ["data.batch_size=6", "optimizer.lr=0.5", "trainer.max_epochs=3"]
-DDP = ["trainer=ddp", "trainer.accelerator=cpu"]
-
-
-@pytest.fixture(scope="module")
-def alone(small_run: list[str], shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Container:
-    container = Container(tmp_path_factory.mktemp("alone"), [*small_run, *SHARED], {"data": shared_folder})
-    code, output = container.run()
-    assert code == 0, output
-    return container
-
-
-@pytest.mark.slow
-def test_entry__two_processes_train_as_one(
-    small_run: list[str], shared_folder: Path, tmp_path: Path, alone: Container
-) -> None:
-    overrides = [*DDP, *small_run, *SHARED, "trainer.devices=2"]
-    container = Container(tmp_path, overrides, {"data": shared_folder}, DOGBREED_PROCESSES="2")
-    code, output = container.run()
-    assert code == 0, output
-    assert output.count("epoch=0 ") == 1
-    assert_as_one(container, alone)
-    assert (container.base / "model/weights.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_entry__two_hosts_train_as_one(
-    small_run: list[str], shared_folder: Path, tmp_path: Path, alone: Container
-) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    hosts = ("127.0.0.1", "localhost")  # two names for this machine
-    overrides = [*DDP, *small_run, *SHARED, "trainer.devices=1"]
-    containers = [
-        Container(tmp_path / host, overrides, {"data": shared_folder}, hosts, host, MASTER_PORT=port) for host in hosts
-    ]
-    processes = [container.start() for container in containers]
-    said = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert_as_one(containers[0], alone)
-    assert not (containers[1].base / "model").exists()
-    assert not (containers[1].base / "output/data").exists()
-
-
-@pytest.mark.slow
-def test_entry__two_processes_stop_and_go_on(
-    small_run: list[str], shared_folder: Path, tmp_path: Path, alone: Container
-) -> None:
-    loaders = ["features=pixels", "data.num_workers=1"]  # processes of their own, beside those that train
-    overrides = [*DDP, *small_run, *SHARED, "trainer.devices=2", *loaders]
-    container = Container(tmp_path, overrides, {"data": shared_folder}, DOGBREED_PROCESSES="2")
-    code, output = container.run(stop_at="epoch=0 ")
-    assert code == 128 + signal.SIGTERM, output
-    assert not container.has_failed
-    container.restart()
-    code, output = container.run()
-    assert code == 0, output
-    assert "epoch=0 " not in output
-    assert_as_one(container, alone)
-
-
-@pytest.mark.slow
-def test_entry__failure_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
-    task = tmp_path / "task.py"
-    task.write_text(
-        "import os, torch.distributed as dist\n"
-        "dist.init_process_group('gloo')\n"
-        "if os.environ['RANK'] == '1': raise ValueError('nan')\n"
-        "dist.barrier()\n"
-    )
-    command = json.dumps([str(task)])
-    container = Container(tmp_path / "ml", DOGBREED_COMMAND=command, DOGBREED_PROCESSES="2")
-    code, output = container.run()
-    assert code == 1, output
-    assert container.failure == f"ValueError: nan\nat {task}:3 in <module>"
-
-
-@pytest.mark.slow
-def test_entry__sweep_keeps_all_trials_and_the_artifact_of_the_winner(
-    small_run: list[str], shared_folder: Path, tmp_path: Path
-) -> None:
-    sweep = ["hydra/sweeper=fleet", "hydra.sweeper.n_trials=4", "optimizer.lr=tag(log,interval(0.01,10))"]
-    container = Container(tmp_path, [*small_run, *sweep, "trainer.max_epochs=2"], {"data": shared_folder})
-    code, output = container.run()
-    assert code == 0, output
-    left = container.base / "output/data"
-    assert len(json.loads((left / "trials.json").read_text())["trials"]) == 4
-    assert (left / "winner/metrics.json").exists()
-    assert not (left / "winner/artifact").exists()
-    assert (container.base / "model/weights.safetensors").exists()

@@ -59,10 +59,12 @@ TUNING_JOBS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def composing() -> Iterator[None]:
-    """Hydra, to compose by."""
+    """Hydra, to compose by; and code of a revision that never changes."""
     prepare()
-    with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOGBREED_REVISION", "0123abcd")
+        with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
+            yield
 
 
 def make_plan(name: str, overrides: tuple[str, ...], directory: Path) -> Plan:

@@ -65,6 +65,8 @@ def test_isolation__is_content_with_a_channel_and_an_image_of_ones_own(training:
 
 def test_isolation__does_not_let_the_toolkit_load_a_tuning_jobs_code(tuning: Make) -> None:
     definition = tuning("sagemaker.network_isolation=true")["TrainingJobDefinition"]
+    assert ("EnableNetworkIsolation", True) not in found(definition)  # it comes by the channel
+    definition["StaticHyperParameters"]["sagemaker_submit_directory"] = '"s3://bucket/code/sourcedir.tar.gz"'
     assert ("EnableNetworkIsolation", True) in found(definition)
 
 
