@@ -33,7 +33,7 @@ from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
 from dogbreed.training.epochs import BEST_EPOCH, epoch_line
-from dogbreed.training.interruption import LAST, check_checkpoint
+from dogbreed.training.interruption import LAST, StopTogether, check_checkpoint
 
 
 def train(config: DictConfig) -> float:
@@ -132,7 +132,7 @@ def make_trainer(config: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
     settings: dict[str, Any] = {
         key: [build(config, f"{key}.{name}") for name in config.get(key) or {}] for key in ("callbacks", "logger")
     }
-    settings["callbacks"] += callbacks
+    settings["callbacks"] += [*callbacks, StopTogether()]
     if config.trainer.enable_progress_bar is None:
         settings["enable_progress_bar"] = sys.stdout.isatty()
     if settings.get("enable_progress_bar", config.trainer.enable_progress_bar):

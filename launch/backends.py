@@ -86,8 +86,14 @@ class Backend(Protocol):
     def stop_training_job(self, name: str) -> None:
         """Ask a job to stop; nothing where it has ended."""
 
-    def list_training_jobs(self, tags: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-        """Descriptions (as above) of jobs that carry all these tags, the newest first."""
+    def list_training_jobs(self, tags: Mapping[str, str], limit: int, named: str = "") -> list[dict[str, Any]]:
+        """Descriptions (as above) of jobs that carry all these tags, the newest first.
+
+        Args:
+            tags: by name.
+            limit: how many of them at most.
+            named: a part of their names.
+        """
 
     def create_tuning_job(self, request: Mapping[str, Any]) -> None:
         """Start a tuning job (CreateHyperParameterTuningJob); returns well where it runs already, as above."""
@@ -97,6 +103,9 @@ class Backend(Protocol):
 
     def stop_tuning_job(self, name: str) -> None:
         """Ask a tuning job and its jobs to stop; nothing where it has ended."""
+
+    def list_tuning_jobs(self, limit: int, named: str = "") -> list[dict[str, Any]]:
+        """HyperParameterTuningJobSummary entries of tuning jobs with this part in their names, the newest first."""
 
     def list_trials(self, tuning_job: str) -> list[dict[str, Any]]:
         """Its HyperParameterTrainingJobSummary entries, all of them, in the order of their creation."""

@@ -19,9 +19,10 @@ from hydra.errors import HydraException
 from dogbreed.errors import ConfigError
 from dogbreed.sweeps.dimensions import render
 
-#: What says how a job is run, and is no part of what it runs.
-LAUNCH_KEYS = ("dry_run", "detach", "train_best", "best_epochs", "format", "resume")
-LAUNCH_SECTIONS = ("sagemaker", "hydra")
+#: Sections that say how a job is run, and are no part of what it runs.
+_SECTIONS = ("sagemaker", "hydra")
+#: Of the library's own configs also these: of the launch, or of places that are another's in the container.
+OURS = ("dry_run", "detach", "train_best", "best_epochs", "format", "resume", "paths")
 #: What SageMaker and its toolkit put beside ours.
 FOREIGN = ("_tuning_objective_metric", "sagemaker_")
 _SWEEP = "_sweep_"
@@ -29,9 +30,13 @@ _DELETED = ""
 
 
 def of_the_job(overrides: Iterable[str], *more: str) -> list[str]:
-    """The overrides that travel: not those of the launcher (sagemaker.*, hydra.*, ...), nor those of the keys `more`.
+    """The overrides that travel: not those of the launcher (sagemaker.*, hydra.*), nor those of `more`.
 
-    >>> of_the_job(["seed=1", "sagemaker/job=spot", "hydra.sweeper.n_trials=3", "data.root=x"], "data.root")
+    Args:
+        overrides: of a command line.
+        more: keys, groups and sections that stay as well.
+
+    >>> of_the_job(["seed=1", "sagemaker/job=spot", "hydra.sweeper.n_trials=3", "paths.artifact=x"], *OURS)
     ['seed=1']
     """
     return [line for line in overrides if not _stays(_key(line).lstrip("+~"), more)]
@@ -49,17 +54,20 @@ def to_hyperparameters(overrides: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in overrides:
         override = _parse(line)
-        key = _key(str(override.input_line))
+        key, text = _key(str(override.input_line)), _text(override)
+        same = [known for known in found if _name(known) == _name(key)]
         inner = [known for known in found if _name(known).startswith(f"{_name(key)}.")]
-        if inner:
+        # A group's choice is composed before all values, wherever it stands.
+        if (override.is_delete() and same) or (inner and not text.startswith('"')):
+            first = (same if override.is_delete() and same else inner)[0]
             raise ConfigError(
-                f"{inner[0]} before {key}, which holds it",
-                "the whole before its parts",
-                f"put {line} before {inner[0]}",
+                f"{first} before {line}", "the other way round", f"put {line} before {first}, or leave one out"
             )
-        for known in [known for known in found if _name(known) == _name(key)]:
-            del found[known]
-        found[key] = _text(override)
+        added = [known for known in same if known.startswith("+") and not key.startswith(("+", "~"))]
+        for known in same:
+            if known[:1] == key[:1] or not known.startswith(("+", "~")):
+                del found[known]
+        found[added[0] if added else key] = text
     return found
 
 
@@ -73,7 +81,12 @@ def to_overrides(hyperparameters: Mapping[str, str]) -> list[str]:
         ConfigError: a text that is no JSON.
     """
     ours = {key: text for key, text in hyperparameters.items() if not key.startswith(FOREIGN)}
-    return [_line(key, ours[key]) for key in sorted(ours, key=lambda key: (_name(key).count("."), _name(key)))]
+    return [_line(key, ours[key]) for key in sorted(ours, key=_order)]
+
+
+def _order(key: str) -> tuple[int, str, bool]:
+    """Wholes before their parts; of one name what deletes first."""
+    return _name(key).count("."), _name(key), not key.startswith("~")
 
 
 def _line(key: str, text: str) -> str:
@@ -115,6 +128,8 @@ def _plain(override: Override, value: Any) -> Any:
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, dict):
+        if not all(isinstance(key, str | QuotedString) and str(_plain(override, key)) != _SWEEP for key in value):
+            raise ConfigError(f"{override.input_line}: a name in it is no text", "texts as names", "put it in quotes")
         return {str(_plain(override, key)): _plain(override, entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_plain(override, entry) for entry in value]
@@ -140,5 +155,7 @@ def _name(key: str) -> str:
 
 
 def _stays(key: str, more: Sequence[str]) -> bool:
-    group = key.split("@")[0]
-    return group in (*LAUNCH_KEYS, *more) or group.split(".")[0].split("/")[0] in LAUNCH_SECTIONS
+    name = key.split("@")[0]
+    if name.split(".")[0].split("/")[0] in _SECTIONS:
+        return True
+    return any(name == stays or name.startswith((f"{stays}.", f"{stays}/")) for stays in more)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import sys
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
 from launch import train, tune
 
 
@@ -24,13 +21,8 @@ def main() -> None:
 
 def _is_search(argument: str) -> bool:
     """Whether an argument is a search space, by its name or typed."""
-    if argument.startswith("-") or "=" not in argument:
-        return False
-    try:
-        override = OverridesParser.create().parse_override(argument)
-    except HydraException:  # is told by who composes
-        return False
-    return override.is_sweep_override() or (argument.startswith("search_space=") and override.value() is not None)
+    named = argument.startswith("search_space=") and argument not in ("search_space=", "search_space=null")
+    return named or train.is_sweep(argument)
 
 
 if __name__ == "__main__":

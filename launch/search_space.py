@@ -19,7 +19,7 @@ from dogbreed.sweeps.dimensions import Choice, Dimension, Interval, Range, Value
 from dogbreed.sweeps.space import SearchSpace
 from launch.errors import LaunchError
 from launch.names import CHANNEL_KEYS
-from launch.overrides import FOREIGN, of_the_job
+from launch.overrides import FOREIGN, OURS, of_the_job
 
 CONTINUOUS, INTEGER, CATEGORICAL = "ContinuousParameterRanges", "IntegerParameterRanges", "CategoricalParameterRanges"
 GRID, HYPERBAND = "Grid", "Hyperband"
@@ -125,7 +125,7 @@ def best_overrides(space: SearchSpace, tuned: Mapping[str, str]) -> list[str]:
 
 def _check_key(key: str, strategy: str) -> None:
     name = key.lstrip("+")
-    if name in _SHARED or not of_the_job([f"{key}=1"]) or key.startswith(FOREIGN):
+    if name in _SHARED or not of_the_job([f"{key}=1"], *OURS) or key.startswith(FOREIGN):
         raise _Inexpressible("all jobs of a tuning job share it", "choose one {key}")
     if strategy == HYPERBAND and name == _EPOCHS:
         # MaxResource is one number for all jobs, and what Hyperband shares out is epochs.

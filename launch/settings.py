@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -58,30 +58,30 @@ class JobSettings:
     measured_run: str | None
 
     def __post_init__(self) -> None:
-        _one_of("backend", self.backend, BACKENDS)
-        _one_of("input_mode", self.input_mode, INPUT_MODES)
-        if self.debugger not in (None, "existing_customer"):
-            raise _wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
-        for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
-            _whole(name, getattr(self, name), least)
-        for name, least in (("retries", 0), ("max_parallel", 1)):
-            _whole(name, getattr(self, name), least)
-        if self.max_wait_s is not None:
-            _whole("max_wait_s", self.max_wait_s, 1)
-        for name in ("spot", "checkpoints", "network_isolation", "encrypt_traffic", "tensorboard"):
-            if not isinstance(getattr(self, name), bool):
-                raise _wrong(name, getattr(self, name), "true or false")
-        for name in ("poll_s", "budget_usd", "price_per_hour", "expected_minutes"):
-            _positive(name, getattr(self, name))
-        self._check_texts()
+        _refuse([*self._numbers(), *self._others()])
 
-    def _check_texts(self) -> None:
+    def _numbers(self) -> Iterator[ConfigError | None]:
+        for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
+            yield _whole(name, getattr(self, name), least)
+        for name, least in (("retries", 0), ("max_parallel", 1)):
+            yield _whole(name, getattr(self, name), least)
+        yield None if self.max_wait_s is None else _whole("max_wait_s", self.max_wait_s, 1)
+        for name in ("poll_s", "budget_usd", "price_per_hour", "expected_minutes"):
+            yield _positive(name, getattr(self, name))
+
+    def _others(self) -> Iterator[ConfigError | None]:
+        yield _one_of("backend", self.backend, BACKENDS)
+        yield _one_of("input_mode", self.input_mode, INPUT_MODES)
+        if self.debugger not in (None, "existing_customer"):
+            yield _wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
+        for name in ("spot", "checkpoints", "network_isolation", "encrypt_traffic", "tensorboard"):
+            yield _truth(name, getattr(self, name))
         for name in ("channels", "environment", "tags"):
-            _texts(name, getattr(self, name))
+            yield from _texts(name, getattr(self, name))
         if bool(self.subnets) != bool(self.security_groups):
-            raise _wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
+            yield _wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
         if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
-            raise _wrong("prefix", self.prefix, "letters, digits, / . _ and -")
+            yield _wrong("prefix", self.prefix, "letters, digits, / . _ and -")
 
     @property
     def on_aws(self) -> bool:
@@ -104,15 +104,16 @@ class TunerSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        _one_of("tuner.strategy", self.strategy, STRATEGIES)
-        _one_of("tuner.warm_start_type", self.warm_start_type, WARM_STARTS)
+        _refuse([*self._problems()])
+
+    def _problems(self) -> Iterator[ConfigError | None]:
+        yield _one_of("strategy", self.strategy, STRATEGIES)
+        yield _one_of("warm_start_type", self.warm_start_type, WARM_STARTS)
         for name, least in (("n_trials", 1), ("max_parallel", 1), ("seed", 0)):
-            _whole(f"tuner.{name}", getattr(self, name), least)
+            yield _whole(name, getattr(self, name), least)
         for name, least in (("min_epochs", 1), ("max_runtime_s", 120)):
-            if getattr(self, name) is not None:
-                _whole(f"tuner.{name}", getattr(self, name), least)
-        if not isinstance(self.early_stopping, bool):
-            raise _wrong("tuner.early_stopping", self.early_stopping, "true or false")
+            yield None if getattr(self, name) is None else _whole(name, getattr(self, name), least)
+        yield _truth("early_stopping", self.early_stopping)
 
 
 def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str) -> _Settings:
@@ -133,32 +134,68 @@ def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str
             raise ConfigError(f"{section}.{name}: {what}", ", ".join(names), f"correct {section}")
     try:
         return kind(**values)
-    except ConfigError as error:  # say it by the name that the user set
-        raise ConfigError(f"{section}.{error.got}", error.allowed, f"set {section}.{error.hint}") from None
+    except _Wrong as error:  # say each by the name that the user set
+        got = "; ".join(f"{section}.{each.got}" for each in error.all)
+        allowed = "; ".join(dict.fromkeys(each.allowed for each in error.all))
+        raise ConfigError(got, allowed, f"set {', '.join(f'{section}.{each.hint}' for each in error.all)}") from None
 
 
-def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise _wrong(name, value, ", ".join(allowed) + did_you_mean(str(value), allowed))
+def renamed(text: str, section: str) -> str:
+    """A message about settings by the name of another section than `sagemaker`.
+
+    >>> renamed("set sagemaker.spot=true, not sagemaker.amazonaws.com; sagemaker/job=spot", "hydra.launcher")
+    'set hydra.launcher.spot=true, not sagemaker.amazonaws.com; sagemaker/job@hydra.launcher=spot'
+    """
+    names = "|".join(["tuner", *(field.name for field in fields(JobSettings))])
+    text = re.sub(rf"\bsagemaker\.(?=({names})\b)", f"{section}.", text)
+    text = re.sub(r"\bsagemaker/job=", f"sagemaker/job@{section}=", text)
+    return re.sub(r"\bsagemaker/tuner=", f"sagemaker/tuner@{section}.tuner=", text)
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise _wrong(name, value, f"a whole number >= {least}")
+class _Wrong(ConfigError):
+    """Several settings that cannot be, by their own names."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__(errors[0].got, errors[0].allowed, errors[0].hint)
+        self.all = errors
 
 
-def _positive(name: str, value: object) -> None:
+def _refuse(errors: Sequence[ConfigError | None]) -> None:
+    found = [error for error in errors if error is not None]
+    if found:
+        raise _Wrong(found)
+
+
+def _one_of(name: str, value: object, allowed: Sequence[str]) -> ConfigError | None:
+    if value in allowed:
+        return None
+    return _wrong(name, value, ", ".join(allowed) + did_you_mean(str(value), allowed))
+
+
+def _whole(name: str, value: object, least: int) -> ConfigError | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return None
+    return _wrong(name, value, f"a whole number >= {least}")
+
+
+def _truth(name: str, value: object) -> ConfigError | None:
+    return None if isinstance(value, bool) else _wrong(name, value, "true or false")
+
+
+def _positive(name: str, value: object) -> ConfigError | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and value > 0):  # type: ignore[operator]  # a number by now
-        raise _wrong(name, value, "a number above 0")
+    if value is None or (number and value > 0):  # type: ignore[operator]  # a number by now
+        return None
+    return _wrong(name, value, "a number above 0")
 
 
-def _texts(name: str, value: object) -> None:
+def _texts(name: str, value: object) -> Iterator[ConfigError]:
     if not isinstance(value, Mapping):
-        raise _wrong(name, value, "names and texts")
+        yield _wrong(name, value, "names and texts")
+        return
     for key, text in value.items():
         if text is not None and not isinstance(text, str):
-            raise _wrong(f"{name}.{key}", text, f"a text; for a number put it in quotes: \"{name}.{key}='{text}'\"")
+            yield _wrong(f"{name}.{key}", text, f"a text, in quotes: \"...{name}.{key}='{text}'\"")
 
 
 def _wrong(name: str, value: object, allowed: str) -> ConfigError:

@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from dogbreed.app import fail, run_app
 from dogbreed.errors import ConfigError
 from launch.connect import connect, jobs_command, whereabouts
 from launch.files.packaging import CodeArchive
+from launch.overrides import render_any
 from launch.sending.experiment import FLEET, read_experiment
 from launch.sending.planning import Plan, find_place, pack, plan_training, show
-from launch.sending.submission import TRAINING, Launch, begin, bring_back, resumable, send
+from launch.sending.submission import TRAINING, Launch, again, begin, bring_back, resumable, send
 from launch.settings import JobSettings
 
 
@@ -36,21 +39,34 @@ def train(config: DictConfig) -> None:
     if config.dry_run:
         show(plan, config.format, directory)
         return
-    plan.refuse(experiment.settings.budget_usd)
-    with resumable("launch.train", [*hydra.overrides.hydra, *hydra.overrides.task], directory):
-        run_job(experiment.settings, launch, plan, code, detach=config.detach)
+    plan.refuse()
+    line = again("launch.train", [*hydra.overrides.hydra, *hydra.overrides.task], directory)
+    with resumable(line, directory):
+        run_job(experiment.settings, launch, plan, code, detached=line if config.detach else None)
 
 
-def run_job(settings: JobSettings, launch: Launch, plan: Plan, code: CodeArchive, *, detach: bool) -> None:
-    """Start a training job, wait for it unless `detach`, bring its results back, and say what to do with them."""
+def run_job(
+    settings: JobSettings, launch: Launch, plan: Plan, code: CodeArchive, *, detached: str | None = None
+) -> None:
+    """Start a training job, bring its results back, and say what to do with them.
+
+    Args:
+        settings: of the job.
+        launch: of the job.
+        plan: of the job.
+        code: that travels.
+        detached: the command that waits for the job, where this one is not to.
+
+    Raises:
+        JobFailed: it has ended without a result.
+        LaunchError: the backend cannot be reached, or refuses.
+    """
     backend = connect(settings.backend, settings.region, settings.process_dir)
-    sent = send(backend, launch, plan.request, code, print)
-    if detach:
+    sent = send(backend, launch, plan.request, code, print, plan.costs.for_budget)
+    if detached is not None:
         where = whereabouts(settings.backend, settings.region, settings.process_dir)
-        fetch = jobs_command("fetch", sent.name, where, "--to", str(launch.directory))
-        print("follow it, and bring its results here, with:")
-        print(f"  {jobs_command('logs', sent.name, where, '--follow')}")
-        print(f"  {fetch}")
+        print(f"look at it with:\n  {jobs_command('logs', sent.name, where, '--follow')}")
+        print(f"wait for it, and bring its results here, with:\n  {detached}")
         return
     bring_back(backend, sent, settings, plan.price_per_hour, print)
     artifact = launch.directory / ("winner/artifact" if (launch.directory / "winner").exists() else "artifact")
@@ -70,10 +86,37 @@ def refuse_multirun(arguments: list[str]) -> None:
         )
 
 
+def with_typed_space(arguments: list[str]) -> list[str]:
+    """The arguments of a sweep in one job, its typed sweeps as the sweeper's own setting: the job is no multirun here.
+
+    >>> with_typed_space(["hydra/sweeper=fleet", "seed=range(3)", "a=1"])
+    ['hydra/sweeper=fleet', 'a=1', "+hydra.sweeper.params={seed:'range(3)'}"]
+    """
+    if f"hydra/sweeper={FLEET}" not in arguments:
+        return arguments
+    typed = [argument for argument in arguments if is_sweep(argument)]
+    if not typed:
+        return arguments
+    params = render_any(dict(argument.split("=", 1) for argument in typed))
+    return [*(argument for argument in arguments if argument not in typed), f"+hydra.sweeper.params={params}"]
+
+
+def is_sweep(argument: str) -> bool:
+    """Whether an argument is a sweep in Hydra's grammar."""
+    if argument.startswith("-") or "=" not in argument:
+        return False
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:  # is told by who composes
+        return False
+    return bool(override.is_sweep_override())
+
+
 def main() -> None:
     """Run from the command line."""
     try:
         refuse_multirun(sys.argv[1:])
+        sys.argv[1:] = with_typed_space(sys.argv[1:])
     except ConfigError as error:
         fail(error)
     run_app("launch", train)

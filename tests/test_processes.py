@@ -9,9 +9,12 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 pytestmark = pytest.mark.slow
@@ -118,3 +121,49 @@ def test_two_processes__train_and_evaluate_as_one(small_run: list[str], shared_f
     assert judged[0].keys() == judged[1].keys()
     for key, value in judged[0].items():
         assert math.isclose(judged[1][key], value, rel_tol=1e-6), key
+
+
+class Sigterm(pl.Callback):
+    """Sends SIGTERM to one of several processes at a batch of the second epoch, and says when."""
+
+    def __init__(self, rank: int, hook: str) -> None:
+        self._rank = rank
+        setattr(self, hook, self._stop)
+
+    def _stop(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:
+        if (trainer.global_rank, trainer.current_epoch, rest[-1]) == (self._rank, 1, 1):
+            print(f"SIGTERM at {time.time()}", flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def two(training: list[str]) -> list[str]:
+    return [*training, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+@pytest.fixture(scope="module")
+def whole_of_two(two: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("whole_of_two") / "run"
+    code, output = run([*two, f"hydra.run.dir={directory}"])
+    assert code == 0, output
+    return directory
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("hook", "steps"), [("on_train_batch_start", 6), ("on_validation_batch_start", 4)])
+def test_two_processes__sigterm_to_one_stops_both_and_they_go_on(
+    two: list[str], whole_of_two: Path, tmp_path: Path, hook: str, steps: int, rank: int
+) -> None:
+    stop = [f"+callbacks.stop.{key}={value}" for key, value in (("rank", rank), ("hook", hook))]
+    stop += [f"+callbacks.stop._target_={__name__}.Sigterm"]
+    again = [*two, f"hydra.run.dir={tmp_path / 'run'}", "resume=true"]
+    code, output = run(["timeout", "--signal=KILL", "90", *again, *stop])
+    took = time.time() - float(output.split("SIGTERM at ")[1].split()[0])
+    print(code, took, output)
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    print(checkpoint["epoch"], checkpoint["global_step"])
+    code, output = run(again)
+    print(output)
+    assert code == 0, output
+    assert_same_end(tmp_path / "run", whole_of_two)
+    assert 0

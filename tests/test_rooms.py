@@ -95,7 +95,17 @@ def test_rooms__are_all_installed() -> None:
 
 #: What launch/ can say without torch and without AWS's packages; the service model that ships with botocore is read
 #: inside a function of preflight.
-PURE = ("settings", "names", "overrides", "requests", "search_space", "debugger", "machines", "backends", "errors")
+PURE: tuple[str, ...] = (
+    "settings",
+    "names",
+    "overrides",
+    "requests",
+    "search_space",
+    "debugger",
+    "machines",
+    "backends",
+    "errors",
+)
 PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing.bill", "views.leaderboard")
 
 

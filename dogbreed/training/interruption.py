@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -81,6 +83,39 @@ class ResumableEarlyStopping(EarlyStopping):
         """Stop at once where the checkpoint says that it is time."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class StopTogether(pl.Callback):
+    """SIGTERM to any of several processes stops all of them after the same batch; of one process Lightning takes care.
+
+    Lightning 2.6 broadcasts from inside its signal handler. There the others may be at any collective, so that
+    theirs and this one do not match, and all wait for ever. Here the handler only remembers, and after every batch,
+    of training or evaluation, the processes ask each other. Lightning gives the handler back that was there before.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the place of Lightning's handler, which is there since a moment ago, wherever a run begins."""
+        if trainer.world_size > 1:
+            signal.signal(signal.SIGTERM, self._remember)
+
+    on_train_start = on_validation_start = on_test_start = on_sanity_check_start
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Tell Lightning of SIGTERM on every process, where one had it: it stops where one process alone would.
+
+        Not at the start of a batch: the loader has counted that one as given, and it would be missing afterwards.
+        """
+        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(self._asked, all=False):
+            trainer._signal_connector.received_sigterm = True  # there is no public way to set it
+
+    # Every process has the same number of batches, so that none asks alone: see GlobalBatches.
+    on_validation_batch_end = on_test_batch_end = on_train_batch_end
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self._asked = True
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

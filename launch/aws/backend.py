@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import boto3
 
 _PAGE = 100  # what Search and the lists give at most at once
+#: A part of a job's name; AWS refuses to look for anything else (the API reference, NameContains).
+_PART = re.compile(r"[a-zA-Z0-9-]{0,63}")
 #: What needs no stopping.
 _ENDED = ("Completed", "Failed", "Stopped", "Stopping", "Deleting", "DeleteFailed")
 #: How a ValidationException says that there is no such job: the API reference promises ResourceNotFound instead
@@ -64,12 +67,15 @@ class SageMakerBackend:
             lambda: (self.describe_training_job(name) or {}).get("TrainingJobStatus"),
         )
 
-    def list_training_jobs(self, tags: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-        """Jobs that carry all these tags, the newest first, by SageMaker's Search.
+    def list_training_jobs(self, tags: Mapping[str, str], limit: int, named: str = "") -> list[dict[str, Any]]:
+        """Jobs that carry all these tags, the newest first, by SageMaker's Search: see Backend.
 
         Its index lags some seconds behind: a job that was started just now may be missing.
         """
-        filters = [{"Name": f"Tags.{key}", "Operator": "Equals", "Value": text} for key, text in tags.items()]
+        if not _PART.fullmatch(named):
+            return []
+        filters = [{"Name": "TrainingJobName", "Operator": "Contains", "Value": named}] if named else []
+        filters += [{"Name": f"Tags.{key}", "Operator": "Equals", "Value": text} for key, text in tags.items()]
         asked: dict[str, Any] = {"SearchExpression": {"Filters": filters}} if filters else {}
         pages = self._sagemaker.get_paginator("search").paginate(
             Resource="TrainingJob",
@@ -100,6 +106,19 @@ class SageMakerBackend:
             f"stopping the tuning job {name}",
             lambda: (self.describe_tuning_job(name) or {}).get("HyperParameterTuningJobStatus"),
         )
+
+    def list_tuning_jobs(self, limit: int, named: str = "") -> list[dict[str, Any]]:
+        """HyperParameterTuningJobSummary entries of tuning jobs with this part in their names, the newest first."""
+        if not _PART.fullmatch(named):
+            return []
+        pages = self._sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            PaginationConfig={"MaxItems": limit, "PageSize": min(limit, _PAGE)},
+            **({"NameContains": named} if named else {}),
+        )
+        with asking_aws("listing tuning jobs"):
+            return [job for page in pages for job in page["HyperParameterTuningJobSummaries"]]
 
     def list_trials(self, tuning_job: str) -> list[dict[str, Any]]:
         """Its HyperParameterTrainingJobSummary entries, all of them, in the order of their creation."""

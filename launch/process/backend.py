@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ from launch.backends import LogLine, Store
 from launch.errors import LaunchError
 from launch.files.stores import FolderStore
 from launch.names import LAUNCH_TAG
-from launch.process.describing import describe_training, describe_tuning, training_state, tuning_state
+from launch.process.describing import (
+    describe_training,
+    describe_tuning,
+    summarize_tuning,
+    training_state,
+    tuning_state,
+)
 from launch.process.folders import (
     GRACE,
     INTERRUPT,
@@ -96,11 +102,11 @@ class ProcessBackend:
             raise LaunchError(f"{name} is not training: {status}", "a job that is training", "wait, or start another")
         folder.ask(INTERRUPT)
 
-    def list_training_jobs(self, tags: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-        """Descriptions of the jobs that carry all these tags, the newest first."""
-        wanted = [folder for folder in _folders(self._jobs) if tags.items() <= _tags(folder.request).items()]
-        wanted.sort(key=lambda folder: folder.state["CreationTime"], reverse=True)
-        return [describe_training(folder) for folder in wanted[:limit]]
+    def list_training_jobs(self, tags: Mapping[str, str], limit: int, named: str = "") -> list[dict[str, Any]]:
+        """Descriptions of the jobs that carry all these tags and have this part in their names, the newest first."""
+        near = [folder for folder in _folders(self._jobs) if named in folder.name]
+        wanted = [folder for folder in near if tags.items() <= _tags(folder.request).items()]
+        return [describe_training(folder) for folder in _newest(wanted)[:limit]]
 
     def create_tuning_job(self, request: Mapping[str, Any]) -> None:
         """Start a tuning job.
@@ -137,6 +143,11 @@ class ProcessBackend:
         folder = self._existing(self._tuning, name)
         if tuning_state(folder)["HyperParameterTuningJobStatus"] not in ENDED:
             folder.ask(STOP)
+
+    def list_tuning_jobs(self, limit: int, named: str = "") -> list[dict[str, Any]]:
+        """HyperParameterTuningJobSummary entries of tuning jobs with this part in their names, the newest first."""
+        near = [folder for folder in _folders(self._tuning) if named in folder.name]
+        return [summarize_tuning(describe_tuning(one, trials_of(one))) for one in _newest(near)[:limit]]
 
     def list_trials(self, tuning_job: str) -> list[dict[str, Any]]:
         """Its HyperParameterTrainingJobSummary entries, in the order of their creation.
@@ -178,6 +189,10 @@ def _folders(where: Path) -> Iterator[Folder]:
         folder = Folder(path)
         if folder.exists:
             yield folder
+
+
+def _newest(folders: Iterable[Folder]) -> list[Folder]:
+    return sorted(folders, key=lambda folder: folder.state["CreationTime"], reverse=True)
 
 
 def _tags(request: Mapping[str, Any]) -> dict[str, str]:

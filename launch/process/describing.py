@@ -24,6 +24,12 @@ _SHARED = (
     *("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingStartTime", "TrainingEndTime"),
     *("TrainingJobStatus", "FailureReason"),
 )
+#: What a summary of a tuning job takes from its description.
+_OF_TUNING = (
+    *("HyperParameterTuningJobName", "HyperParameterTuningJobArn", "HyperParameterTuningJobStatus"),
+    *("CreationTime", "HyperParameterTuningEndTime", "LastModifiedTime"),
+    *("TrainingJobStatusCounters", "ObjectiveStatusCounters"),
+)
 
 
 def training_arn(name: str) -> str:
@@ -115,7 +121,7 @@ def summarize_trial(folder: Folder, tuned: Mapping[str, str], objective: str) ->
 
 
 def describe_tuning(folder: Folder, trials: Sequence[Description]) -> Description:
-    """DescribeHyperParameterTuningJob's answer.
+    """DescribeHyperParameterTuningJob's answer, with the Tags beside it.
 
     Its MaxParallelTrainingJobs is 1, whatever was asked for: that is how they run here.
 
@@ -144,7 +150,14 @@ def describe_tuning(folder: Folder, trials: Sequence[Description]) -> Descriptio
     if "WarmStartConfig" in request:
         answer["WarmStartConfig"] = request["WarmStartConfig"]
     best = best_trial(trials, objective["Type"])
-    return answer | ({"BestTrainingJob": best} if best else {})
+    return answer | ({"BestTrainingJob": best} if best else {}) | {"Tags": request.get("Tags", [])}
+
+
+def summarize_tuning(description: Description) -> Description:
+    """A HyperParameterTuningJobSummary."""
+    config = description["HyperParameterTuningJobConfig"]
+    shared = {key: description[key] for key in _OF_TUNING if key in description}
+    return {**shared, "Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
 
 
 def trial_hyperparameters(definition: Mapping[str, Any], tuned: Mapping[str, str], objective: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.data.datamodule import SampleDataModule
 from dogbreed.errors import ConfigError
-from dogbreed.explain import make_rules
 from dogbreed.models.metrics import DIRECTIONS
-from dogbreed.prepare import needs_pixels
 from dogbreed.runs import command
-from dogbreed.train import check_settings
 from dogbreed.training.epochs import BEST_EPOCH, EPOCH_METRIC_PATTERN, epoch_line
 from launch.names import CHANNEL_KEYS
-from launch.overrides import of_the_job, to_hyperparameters
+from launch.overrides import OURS, of_the_job, to_hyperparameters
 from launch.settings import JobSettings, TunerSettings, make_settings
 
 #: The sweeper that runs in a single process, and so in a single job.
@@ -43,6 +41,7 @@ class Experiment:
         tuner: of a tuning job; None where there is none to come.
         name: what to call it.
         command: what Python runs, where it is another task than `dogbreed.train`, of which nothing else is known.
+        section: of the config that has the settings.
     """
 
     config: DictConfig
@@ -52,12 +51,13 @@ class Experiment:
     tuner: TunerSettings | None
     name: str
     command: Sequence[str] = ()
+    section: str = "sagemaker"
 
     @property
     def hyperparameters(self) -> dict[str, str]:
         """What the job is told: its overrides, less those that a channel takes the place of."""
         taken = [CHANNEL_KEYS[name] for name in self.channels if name in CHANNEL_KEYS]
-        return to_hyperparameters([*of_the_job(self.overrides, *taken), *self.sweeper])
+        return to_hyperparameters([*of_the_job(self.overrides, *taken, *([] if self.command else OURS)), *self.sweeper])
 
     @property
     def local_command(self) -> str:
@@ -71,12 +71,15 @@ class Experiment:
         """The library's extras that the container needs for this config."""
         if self.command:
             return []
-        features, hook = self.config.features, OmegaConf.select(self.config, "hook._target_")
+        return [*(["sweeps"] if self.sweeper else []), *self.extras_of(self.config)]
+
+    @staticmethod
+    def extras_of(config: DictConfig) -> list[str]:
+        """The extras that a run of `config` needs."""
         needed = {
-            "sweeps": bool(self.sweeper),
-            "smdebug": hook is not None,
-            "openvino": features.engine == "openvino",
-            "gpu": features.decoder == "gpu",
+            "smdebug": OmegaConf.select(config, "hook._target_") is not None,
+            "openvino": config.features.engine == "openvino",
+            "gpu": config.features.decoder == "gpu",
         }
         return [name for name, is_needed in needed.items() if is_needed]
 
@@ -100,6 +103,18 @@ class Experiment:
             found[name] = str(path)
         return {name: self._uri(name, uri) for name, uri in found.items()}
 
+    def channels_known(self, name: str) -> bool:
+        """Whether a channel was given."""
+        return self.settings.channels.get(name) is not None
+
+    @cached_property
+    def data_bytes(self) -> int | None:
+        """The size of the pictures on this machine; None where there are none."""
+        found = None if self.command else _files_of(self.config).get("data")
+        if found is None or not found.is_dir():
+            return None
+        return sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
+
     def _uri(self, name: str, uri: str) -> str:
         if uri.startswith("s3://"):
             return uri
@@ -120,8 +135,17 @@ class Experiment:
         """
         if self.command:
             return 1
-        devices = self.config.trainer.devices
-        processes = int(devices) if str(devices).isdigit() else 1
+        devices, nodes = str(self.config.trainer.devices), self.config.trainer.num_nodes
+        if not devices.isdigit() or int(devices) < 1:
+            allowed = "how many processes a host starts, as a whole number"
+            raise ConfigError(f"trainer.devices={devices}", allowed, "set trainer.devices=1")
+        if nodes not in (1, self.settings.instance_count):
+            raise ConfigError(
+                f"trainer.num_nodes={nodes} on {self.settings.instance_count} instances",
+                "as many as there are instances, which the job sees to",
+                "leave it out, and set sagemaker.instance_count",
+            )
+        processes = int(devices)
         together = processes * self.settings.instance_count
         if together > 1 and self.config.trainer.strategy == "auto":
             raise ConfigError(
@@ -147,26 +171,16 @@ def read_experiment(config: DictConfig, hydra: Any) -> Experiment:
     settings = make_settings(JobSettings, values, "sagemaker")
     sweeper = [line for line in hydra.overrides.hydra if re.match(r"\+*hydra[/.]sweeper", line)]
     chosen = hydra.runtime.choices.get("hydra/sweeper")
+    if chosen == FLEET and not any(line.startswith("hydra/sweeper=") for line in sweeper):
+        sweeper.insert(0, f"hydra/sweeper={FLEET}")  # an experiment's file has chosen it
     if sweeper and chosen != FLEET:
         raise ConfigError(
             f"hydra/sweeper={chosen} in one job",
             "fleet: features once, all trials side by side",
             "hydra/sweeper=fleet; or launch.tune for a job a trial",
         )
-    check_experiment(config)
-    overrides = of_the_job(hydra.overrides.task)
+    overrides = of_the_job(hydra.overrides.task, *OURS)
     return Experiment(config, overrides, sweeper, settings, tuner, experiment_name(hydra.runtime.choices))
-
-
-def check_experiment(config: DictConfig) -> None:
-    """Find here what the run would refuse there, after it has been paid for.
-
-    Raises:
-        ConfigError: settings that cannot be.
-    """
-    check_settings(config)
-    needs_pixels(config)
-    make_rules(config)
 
 
 def experiment_name(choices: Mapping[str, Any]) -> str:

@@ -24,11 +24,11 @@ from dogbreed.errors import ConfigError, DogbreedError
 from launch.backends import Backend
 from launch.connect import connect, whereabouts
 from launch.files.packaging import CodeArchive
-from launch.overrides import of_the_job
-from launch.sending.experiment import Experiment, check_experiment, experiment_name
+from launch.overrides import OURS, of_the_job
+from launch.sending.experiment import Experiment, experiment_name
 from launch.sending.planning import Found, Plan, find_place, pack, plan_training
-from launch.sending.submission import TRAINING, Launch, begin, bring_back, send
-from launch.settings import JobSettings, make_settings
+from launch.sending.submission import RECORD, TRAINING, Launch, begin, bring_back, check_same, send, spent
+from launch.settings import JobSettings, make_settings, renamed
 
 #: The module that is run in a job where nothing else is said.
 OWN = "dogbreed.train"
@@ -79,16 +79,23 @@ def run_jobs(
     """
     settings = make_settings(JobSettings, values, _SECTION)
     module = module or _main_module()
-    Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-    found, code = find_place(settings), pack(settings, _extras(config, module, settings))
+    found = find_place(settings)
+    configs = [loader.load_sweep_config(config, list(overrides)) for overrides in job_overrides]
+    experiments = [_experiment(each, module, settings) for each in configs]
+    extras = sorted({extra for experiment in experiments for extra in experiment.extras})
+    code = pack(settings, extras)
     jobs = [
-        _prepare(loader.load_sweep_config(config, list(overrides)), number, module, settings, found, code)
-        for number, overrides in enumerate(job_overrides, first)
+        _prepare(each, number, experiment, found, code)
+        for number, (each, experiment) in enumerate(zip(configs, experiments, strict=True), first)
     ]
-    _check_budget(jobs, settings)
+    _check_budget(jobs, settings, Path(config.hydra.sweep.dir))
     print(f"{len(jobs)} jobs, {settings.max_parallel} at a time, by {settings.backend} in {config.hydra.sweep.dir}")
     backend = connect(settings.backend, settings.region, settings.process_dir)
-    return _all(jobs, partial(_run, backend=backend, settings=settings, code=code), settings)
+    done = _all(jobs, partial(_run, backend=backend, settings=settings, code=code), settings)
+    if any(job.status == JobStatus.FAILED for job in done):
+        where = f"hydra.sweep.dir={config.hydra.sweep.dir}"
+        print(f"the same command with {where} runs those that failed again, and no other", flush=True)
+    return done
 
 
 def _all(jobs: Sequence[Job], run: Callable[[Job], JobReturn], settings: JobSettings) -> list[JobReturn]:
@@ -116,6 +123,7 @@ def _all(jobs: Sequence[Job], run: Callable[[Job], JobReturn], settings: JobSett
         for worker in workers:
             worker.join()
     except KeyboardInterrupt:
+        waiting.clear()
         where = whereabouts(settings.backend, settings.region, settings.process_dir)
         print("interrupted; jobs that were started go on. The same command with this hydra.sweep.dir waits for them.")
         print(f"look after them with:\n  {shlex.join(['python', '-m', 'launch.jobs', 'list', *where])}", flush=True)
@@ -126,25 +134,22 @@ def _all(jobs: Sequence[Job], run: Callable[[Job], JobReturn], settings: JobSett
     return [outcome for _, outcome in sorted(done.items()) if isinstance(outcome, JobReturn)]
 
 
-def _prepare(
-    config: DictConfig, number: int, module: str, settings: JobSettings, found: Found, code: CodeArchive
-) -> Job:
+def _prepare(config: DictConfig, number: int, experiment: Experiment, found: Found, code: CodeArchive) -> Job:
     with as_if_running(config, number) as directory:
-        experiment = _experiment(config, module, settings)
         launch = begin(directory, TRAINING, f"{experiment.name}-{number}")
         plan = plan_training(experiment, launch, found, code)
-        plan.refuse(None, _SECTION)
+        plan.refuse()
+        check_same(launch, plan.request)
         return Job(number, config, launch, plan)
 
 
 def _experiment(config: DictConfig, module: str, settings: JobSettings) -> Experiment:
-    task = without_hydra(config)
-    overrides = of_the_job(config.hydra.overrides.task)
+    task, overrides = without_hydra(config), list(config.hydra.overrides.task)
     name = experiment_name(config.hydra.runtime.choices)
     if module == OWN:
-        check_experiment(task)
-        return Experiment(task, overrides, [], settings, None, name)
-    return Experiment(task, overrides, [], settings, None, name, command=_command(config, module))
+        return Experiment(task, of_the_job(overrides, *OURS), [], settings, None, name, section=_SECTION)
+    command = _command(config, module)
+    return Experiment(task, of_the_job(overrides), [], settings, None, name, command=command, section=_SECTION)
 
 
 @contextmanager
@@ -192,30 +197,30 @@ def _run(job: Job, backend: Backend, settings: JobSettings, code: CodeArchive) -
         print("\n".join(f"#{job.number} {line}" for line in text.splitlines()), flush=True)
 
     try:
-        launch = send(backend, job.launch, job.plan.request, code, say)
+        launch = send(backend, job.launch, job.plan.request, code, say, job.plan.costs.for_budget)
         bring_back(backend, launch, settings, job.plan.price_per_hour, say)
         done.return_value = _objective(job.launch.directory, task)
         done.status = JobStatus.COMPLETED
     except DogbreedError as error:
+        error = type(error)(*(renamed(text, _SECTION) for text in error.args))
         say(f"failed: {error.got}")
         done.return_value = error
         done.status = JobStatus.FAILED
     return done
 
 
-def _extras(config: DictConfig, module: str, settings: JobSettings) -> list[str]:
-    """What all the jobs' configs need, as far as the multirun's own says."""
-    return _experiment(config, module, settings).extras
-
-
-def _check_budget(jobs: Sequence[Job], settings: JobSettings) -> None:
-    """Raises a ConfigError where all of them together may cost more than the budget."""
-    costs = [job.plan.costs.for_budget for job in jobs if not job.launch.is_fetched]
-    budget, known = settings.budget_usd, [cost for cost in costs if cost is not None]
-    if budget is not None and (len(known) < len(costs) or sum(known) > budget):
-        cost = f"may cost {sum(known):,.2f} USD" if len(known) == len(costs) else "have no known price"
+def _check_budget(jobs: Sequence[Job], settings: JobSettings, directory: Path) -> None:
+    """Raises a ConfigError where they and what was sent before in the same multirun may cost more than the budget."""
+    if settings.budget_usd is None:
+        return
+    ours = {job.launch.directory for job in jobs}
+    before = [usd for file in directory.glob(f"*/{RECORD}") if file.parent not in ours for usd in spent(file)]
+    needed = sum(before) + sum(job.plan.costs.for_budget or 0.0 for job in jobs)  # each has a price, or was refused
+    if needed > settings.budget_usd:
         raise ConfigError(
-            f"{len(costs)} jobs {cost}", f"{_SECTION}.budget_usd={budget:,.2f}", "fewer jobs, or a higher one"
+            f"{needed:,.2f} USD are expected for {len(before) + len(jobs)} jobs",
+            f"{_SECTION}.budget_usd={settings.budget_usd:,.2f}",
+            "run fewer, or raise it",
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -16,20 +16,25 @@ from dogbreed.errors import ConfigError, DogbreedError
 from dogbreed.health.smdebug.config import from_settings
 from dogbreed.models.metrics import direction
 from dogbreed.runs import command, git_revision
+from dogbreed.sweeps.settings import SEED, seeds_of
+from dogbreed.sweeps.settings import Settings as SweepSettings
 from dogbreed.sweeps.space import SearchSpace, parse_space
 from launch.debugger import build_debugger
 from launch.files.packaging import CodeArchive, pack_code
 from launch.preflight.checks import check_training_job, check_tuning_job
-from launch.preflight.problems import Context, Problem
+from launch.preflight.problems import Context, Problem, ordered
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job
 from launch.search_space import to_ranges
+from launch.sending.checking import Checked, check_config, check_space
 from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.sending.experiment import Experiment, example_lines, metric_definitions
 from launch.sending.submission import TRAINING, Launch, code_uri
-from launch.settings import JobSettings
+from launch.settings import JobSettings, renamed
 
 #: Where the process backend runs a request; the same kinds of names as an account's.
 _HERE = Place("arn:aws:iam::000000000000:role/this-machine", "dogbreed", "this-machine", "local")
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -56,23 +61,21 @@ class Plan:
     costs: Costs
     price_per_hour: float | None
 
-    def refuse(self, budget_usd: float | None, section: str = "sagemaker") -> None:
-        """Raise a ConfigError where the request cannot work, or may cost more than the budget.
+    @property
+    def fatal(self) -> list[Problem]:
+        """What keeps it from being sent."""
+        return [problem for problem in self.problems if problem.fatal]
 
-        Args:
-            budget_usd: None for none.
-            section: of the settings, by which hints name them.
-        """
-        fatal = [problem for problem in self.problems if problem.fatal]
-        if fatal:
-            told = "\n".join(f"  {problem.where}: {problem.got} (allowed: {problem.allowed})" for problem in fatal)
-            hints = "; ".join(dict.fromkeys(problem.hint for problem in fatal))
-            error = ConfigError(f"{len(fatal)} problems with the request:\n{told}", "none", hints)
-            raise ConfigError(*(text.replace("sagemaker.", f"{section}.") for text in error.args))
-        needed = self.costs.for_budget
-        if budget_usd is not None and (needed is None or needed > budget_usd):
-            cost = "has no known price" if needed is None else f"may cost {needed:,.2f} USD"
-            raise ConfigError(f"it {cost}", f"budget_usd={budget_usd:,.2f}", "look at the plan: dry_run=true")
+    def refuse(self) -> None:
+        """Raise a ConfigError where it must not be sent."""
+        if not self.fatal:
+            return
+        if len(self.fatal) == 1:
+            (problem,) = self.fatal
+            raise ConfigError(f"{problem.where}: {problem.got}", problem.allowed, problem.hint)
+        told = "\n".join(f"  {problem.where}: {problem.got} (allowed: {problem.allowed})" for problem in self.fatal)
+        hints = "; ".join(dict.fromkeys(problem.hint for problem in self.fatal))
+        raise ConfigError(f"{len(self.fatal)} problems:\n{told}", "none", hints)
 
     def text(self, style: str) -> str:
         """The whole plan as it is shown; the request as "yaml" or "json"."""
@@ -143,10 +146,15 @@ def pack(settings: JobSettings, extras: Sequence[str]) -> CodeArchive:
 
 
 def show(plan: Plan, style: str, directory: Path) -> None:
-    """Print a plan; the folder that Hydra made for a run that does not come is taken away."""
-    print(plan.text(style))
+    """Print a plan, and exit with 1 where it must not be sent.
+
+    The folder that Hydra made for a run that does not come is taken away.
+    """
+    print(plan.text(style), flush=True)
     with suppress(OSError):  # it holds something
         directory.rmdir()
+    if plan.fatal:
+        raise SystemExit(1)
 
 
 def plan_training(
@@ -164,19 +172,43 @@ def plan_training(
     Raises:
         ConfigError: the experiment cannot be run elsewhere.
     """
-    region = found.place.region
-    request = build_training_job(launch.name, experiment.settings, found.place, _work(experiment, launch, found, code))
+    region, config_name = found.place.region, "launch"
+    work, problems = _work(experiment, launch, found, code)
+    request = build_training_job(launch.name, experiment.settings, found.place, work)
+    checked = Checked((), (), None)
     if experiment.sweeper and sweeper is not None:
         space, _ = parse_space(sweeper["params"] or {}, [])
-        trials = sweeper["n_trials"]
+        fields = {key: value for key, value in sweeper.items() if key not in ("_target_", "params")}
+        settings = SweepSettings.of(fields)
+        trials = settings.count(space.without(SEED), len(seeds_of(space))) * len(seeds_of(space))
+        fixed = [line for line in experiment.overrides if not line.startswith("search_space=")]
+        checked = check_space(space, fixed, config_name)
         costs = cost_of_search(experiment, region, space, trials, "hydra/sweeper=fleet")
     else:
         costs = cost_of_jobs(experiment, region)
-    return _plan(experiment, launch, request, found, check_training_job(request, _context(experiment)), code, costs)
+    found_wrong = check_training_job(request, _context(experiment, checked.batch_size))
+    return _plan(experiment, launch, request, found, [*problems, *checked.problems, *found_wrong], code, costs)
 
 
-def plan_tuning(experiment: Experiment, launch: Launch, found: Found, code: CodeArchive, space: SearchSpace) -> Plan:
+def plan_tuning(
+    experiment: Experiment,
+    launch: Launch,
+    found: Found,
+    code: CodeArchive,
+    space: SearchSpace,
+    checked: Checked,
+    best: Experiment | None = None,
+) -> Plan:
     """The plan of a tuning job over `space`; what the experiment's overrides say holds for every trial.
+
+    Args:
+        experiment: what all trials share.
+        launch: what it belongs to.
+        found: of the account.
+        code: that travels.
+        space: what varies.
+        checked: what was found out about its trials.
+        best: what the best setting will be trained as once more; None where it will not.
 
     Raises:
         ConfigError: the space or the experiment cannot be expressed.
@@ -185,37 +217,69 @@ def plan_tuning(experiment: Experiment, launch: Launch, found: Found, code: Code
     monitor, tuner = experiment.config.monitor, experiment.tuner
     if space.size is not None and space.size < tuner.n_trials:  # AWS refuses more jobs than there are settings
         tuner = replace(tuner, n_trials=space.size)
+    work, problems = _work(experiment, launch, found, code)
     request = build_tuning_job(
         launch.name,
         experiment.settings,
         tuner,
         found.place,
-        _work(experiment, launch, found, code),
+        work,
         ranges=to_ranges(space, tuner.strategy),
         objective=monitor,
         direction=direction(monitor),
         epochs=experiment.config.trainer.max_epochs,
     )
+    if experiment.settings.debugger is not None:
+        hint = "leave sagemaker.debugger out: the rules in each job are the library's own"
+        problems.append(Problem("sagemaker.debugger", "AWS's Debugger in a tuning job", "in a training job", hint))
     trials = (space.size or tuner.n_trials) if tuner.strategy == "Grid" else tuner.n_trials
     costs = cost_of_search(experiment, found.place.region, space, trials, "launch.tune")
-    plan = _plan(experiment, launch, request, found, check_tuning_job(request, _context(experiment)), code, costs)
-    return replace(plan, local_command=_sweep_here(experiment, space, trials))
+    if best is not None:
+        costs = _with_best(costs, cost_of_jobs(best, found.place.region))
+        problems += check_config(best.config, "train_best")
+    found_wrong = check_tuning_job(request, _context(experiment, checked.batch_size))
+    notes = (
+        ["in a container of one's own the trials run the code that is in its image"]
+        if experiment.settings.image
+        else []
+    )
+    plan = _plan(experiment, launch, request, found, [*problems, *checked.problems, *found_wrong], code, costs)
+    return replace(plan, local_command=_sweep_here(experiment, space, trials), notes=[*plan.notes, *notes])
 
 
-def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchive) -> Work:
+def _with_best(costs: Costs, best: Costs) -> Costs:
+    """The same, and the job that trains the best setting once more."""
+    known = None not in (costs.for_budget, best.for_budget)
+    together = (costs.for_budget or 0.0) + (best.for_budget or 0.0) if known else None
+    more = "unknown" if best.for_budget is None else f"up to {best.for_budget:,.2f} USD, as one trial takes"
+    return Costs(f"{costs.text}\n  the best one, once more (train_best): {more}", together)
+
+
+def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchive) -> tuple[Work, list[Problem]]:
+    """What the job does, with stand-ins for what is wrong with it."""
     place = found.place
-    return Work(
-        hyperparameters=experiment.hyperparameters,
+    problems = [] if experiment.command else list(check_config(experiment.config))
+
+    def known(where: str, find: Callable[[], _Part], stand_in: _Part) -> _Part:
+        try:
+            return find()
+        except DogbreedError as error:
+            problems.append(Problem(where, error.got, error.allowed, error.hint))
+            return stand_in
+
+    work = Work(
+        hyperparameters=known("the overrides", lambda: experiment.hyperparameters, {}),
         code=code_uri(place.bucket, experiment.settings, code),
-        channels=experiment.channels,
+        channels=known("what it reads", lambda: experiment.channels, {}),
         metrics=[] if experiment.command else metric_definitions(),
-        processes=experiment.processes,
+        processes=known("processes", lambda: experiment.processes, 1),
         command=experiment.command,
         debugger=_debugger(experiment, launch, place) if launch.kind == TRAINING else {},
         revision=git_revision() or "",
         launch=launch.token,
         experiment=experiment.name,
     )
+    return work, problems
 
 
 def _debugger(experiment: Experiment, launch: Launch, place: Place) -> Mapping[str, Any]:
@@ -238,7 +302,7 @@ def hook_content(experiment: Experiment) -> Mapping[str, Any] | None:
     return from_settings(**settings).content
 
 
-def _context(experiment: Experiment) -> Context:
+def _context(experiment: Experiment, batch_size: int | None = None) -> Context:
     if experiment.command:
         return Context()
     config = experiment.config
@@ -254,16 +318,17 @@ def _context(experiment: Experiment) -> Context:
         from launch.sending.tensors import tensor_names
 
         names = tensor_names(config)
+    devices = str(config.trainer.devices)
     return Context(
         precision=str(config.trainer.precision),
-        batch_size=config.data.batch_size,
-        devices=experiment.processes,
+        batch_size=batch_size or config.data.batch_size,
+        devices=int(devices) if devices.isdigit() else None,
         accelerator=config.trainer.accelerator,
         monitor=config.monitor,
         log_lines=example_lines(),
         tensor_names=names,
         hook=regexes or None,
-        pictures_bytes=None,
+        pictures_bytes=experiment.data_bytes if experiment.settings.on_aws else None,
     )
 
 
@@ -283,16 +348,37 @@ def _plan(
     code: CodeArchive,
     costs: Costs,
 ) -> Plan:
-    price = price_of(experiment.settings, found.place.region) if experiment.settings.on_aws else None
+    settings, needed = experiment.settings, costs.for_budget
+    price = price_of(settings, found.place.region) if settings.on_aws else None
+    problems = [*found.problems, *problems]
+    if settings.budget_usd is not None and (needed is None or needed > settings.budget_usd):
+        got = "no price is known" if needed is None else f"{needed:,.2f} USD are expected, or may be needed"
+        hint = "fewer or shorter jobs, another instance, or a higher sagemaker.budget_usd"
+        problems.append(Problem("sagemaker.budget_usd", got, f"{settings.budget_usd:,.2f} USD", hint))
+    notes = list(code.notes)
+    if experiment.channels_known("data") and experiment.data_bytes is not None:
+        notes.append(f"the data, {experiment.data_bytes / 1e6:,.1f} MB here, is read from its channel and not sent now")
     return Plan(
         launch=launch,
         request=request,
-        problems=[*found.problems, *problems],
+        problems=ordered(renamed_problem(problem, experiment.section) for problem in problems),
         uploads=code.files,
-        notes=code.notes,
+        notes=notes,
         local_command=experiment.local_command,
         costs=costs,
         price_per_hour=None if price is None else price.usd_per_hour,
+    )
+
+
+def renamed_problem(problem: Problem, section: str) -> Problem:
+    """The same, its settings by the names that they have where the user sets them."""
+    if section == "sagemaker":
+        return problem
+    return problem._replace(
+        where=renamed(problem.where, section),
+        got=renamed(problem.got, section),
+        allowed=renamed(problem.allowed, section),
+        hint=renamed(problem.hint, section),
     )
 
 

@@ -6,6 +6,7 @@ name of its job is chosen once, and AWS takes a name once: no launch starts two 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import signal
@@ -16,19 +17,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dogbreed.errors import OutputError
-from dogbreed.files import write_json
+from dogbreed.files import write_json, writing
 from dogbreed.runs import command
 from launch.backends import Backend
 from launch.connect import whereabouts
 from launch.errors import JobFailed, LaunchError
 from launch.files.fetching import fetch_run
 from launch.files.packaging import CodeArchive
-from launch.names import ARCHIVE, CODE, job_name
+from launch.names import ARCHIVE, CODE, REVISION, job_name
 from launch.requests import Request
 from launch.settings import JobSettings
-from launch.views.watching import watch_training_job
+from launch.views.watching import Detached, watch_training_job
 
-RECORD = "launch.json"
+RECORD, FAILED = "launch.json", "failed-"
+#: What a run or a sweep leaves that no launch brought.
+_A_RUN = ("config.yaml", "run.json", "checkpoints", "trials.jsonl")
 TRAINING, TUNING = "training", "tuning"
 _PLANNED, _CREATED, _FETCHED = "planned", "created", "fetched"
 
@@ -44,6 +47,7 @@ class Launch:
         token: of the launch, which the job carries as a tag.
         state: "planned", "created" (AWS knows it) or "fetched" (the results are here).
         request: what was sent; empty until then.
+        usd: what it is expected to cost; None where that is not known.
     """
 
     directory: Path
@@ -52,6 +56,7 @@ class Launch:
     token: str
     state: str
     request: Request
+    usd: float | None = None
 
     @property
     def is_created(self) -> bool:
@@ -75,17 +80,19 @@ def begin(directory: Path, kind: str, experiment: str) -> Launch:
     """The launch of `directory`: the one that was begun there, else a new one, not yet written down.
 
     Raises:
-        OutputError: another kind of launch was begun there, or its record is damaged.
+        OutputError: another kind of launch was begun there, or a run lies there that none brought; a damaged record.
     """
-    file = directory / RECORD
-    if not file.exists():
+    found = _read(directory)
+    if found is None:
+        if any((directory / name).exists() for name in _A_RUN) and not list(directory.glob(f"{FAILED}*.json")):
+            raise OutputError(
+                f"{directory} holds a run already",
+                "a folder of its own for each launch",
+                "choose another hydra.run.dir",
+            )
         token = secrets.token_hex(8)
         name = job_name(experiment, datetime.now(timezone.utc), token[:4], tuning=kind == TUNING)
         return Launch(directory, kind, name, token, _PLANNED, {})
-    try:
-        found = Launch(directory, **json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise OutputError(f"{file} is damaged", "a launch's record", "choose another hydra.run.dir") from error
     if found.kind != kind:
         raise OutputError(
             f"{directory} holds the launch of a {found.kind} job", f"a {kind} job's", "choose another hydra.run.dir"
@@ -93,45 +100,84 @@ def begin(directory: Path, kind: str, experiment: str) -> Launch:
     return found
 
 
-def send(backend: Backend, launch: Launch, request: Request, code: CodeArchive, say: Callable[[str], None]) -> Launch:
-    """Start the job, unless the launch has done so before.
+def check_same(launch: Launch, request: Request) -> None:
+    """Raises an OutputError where the launch was begun with another request."""
+    if launch.request and _asked(launch.request) != _asked(request):
+        raise OutputError(
+            f"{launch.directory} holds the launch of {launch.name}, which was asked for something else",
+            "the same settings and overrides, to go on with it",
+            "choose another hydra.run.dir (of a multirun: hydra.sweep.dir)",
+        )
+
+
+def send(
+    backend: Backend,
+    launch: Launch,
+    request: Request,
+    code: CodeArchive,
+    say: Callable[[str], None],
+    usd: float | None = None,
+) -> Launch:
+    """Start the job, unless the launch has done so before; `usd` is what it is expected to cost.
 
     Raises:
-        OutputError: it has started another request.
+        OutputError: it was begun with another request, or another process has begun one in its directory.
         LaunchError: the backend refuses; the same command goes on.
     """
-    if launch.is_created:
-        if _asked(launch.request) != _asked(request):
+    with _alone(launch.directory):
+        recorded = _read(launch.directory)
+        if recorded is not None and recorded.token != launch.token:
             raise OutputError(
-                f"{launch.directory} holds the launch of {launch.name}, which was asked for something else",
-                "the same overrides, to go on with it",
+                f"{launch.directory} has just become the folder of {recorded.name}",
+                "a folder of its own for each launch",
                 "choose another hydra.run.dir",
             )
-        say(f"going on with {launch.name}")
-        return launch
-    launch = launch.at(_PLANNED, request)
-    target = f"{_code_channel(request)}{ARCHIVE}"
-    if not any(file.uri == target and file.size == len(code.content) for file in backend.store.files(target)):
-        backend.store.put_bytes(target, code.content)
-    create = backend.create_training_job if launch.kind == TRAINING else backend.create_tuning_job
-    create(request)
-    say(f"started {launch.name}" + (f": {backend.note}" if backend.note else ""))
-    return launch.at(_CREATED)
+        launch = recorded or launch
+        check_same(launch, request)
+        if launch.is_created:
+            say(f"going on with {launch.name}")
+            return launch
+        launch = replace(launch, usd=usd).at(_PLANNED, request)
+        target = f"{_code_channel(request)}{ARCHIVE}"
+        if not any(file.uri == target and file.size == len(code.content) for file in backend.store.files(target)):
+            backend.store.put_bytes(target, code.content)
+        create = backend.create_training_job if launch.kind == TRAINING else backend.create_tuning_job
+        create(request)
+        say(f"started {launch.name}" + (f": {backend.note}" if backend.note else ""))
+        return launch.at(_CREATED)
+
+
+def spent(record: Path) -> list[float]:
+    """What the launch of this record is expected to cost, in USD; nothing where that is not known."""
+    found = _read(record.parent)
+    return [] if found is None or found.usd is None or not found.is_created else [found.usd]
+
+
+def set_aside(launch: Launch) -> None:
+    """Forget a job that came to nothing, so that the same command starts another in the same folder."""
+    record = launch.directory / RECORD
+    record.replace(launch.directory / f"{FAILED}{launch.name}.json")
+
+
+def again(module: str, overrides: Sequence[str], directory: Path, key: str = "hydra.run.dir") -> str:
+    """The command that goes on with the launch of `directory`, and waits for its end."""
+    kept = [line for line in overrides if not line.startswith((f"{key}=", "detach=", "hydra.mode="))]
+    return command(module, kept, f"{key}={directory}")
 
 
 @contextmanager
-def resumable(module: str, overrides: Sequence[str], directory: Path, key: str = "hydra.run.dir") -> Iterator[None]:
-    """Say how to go on, where the block is interrupted or refused: the same launch, and no second job."""
-    kept = [line for line in overrides if not line.startswith(f"{key}=")]
-    again = f"go on with:\n  {command(module, kept, f'{key}={directory}')}"
+def resumable(line: str, directory: Path) -> Iterator[None]:
+    """Say how to go on, where the block is interrupted or refused: by `line`, which starts no second job."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"interrupted; {again}", flush=True)
+    except (KeyboardInterrupt, Detached) as error:
+        print(f"go on with:\n  {line}", flush=True)
+        if isinstance(error, Detached):
+            raise
         raise SystemExit(128 + signal.SIGINT) from None
-    except LaunchError as error:
-        if (directory / RECORD).exists() and not isinstance(error, JobFailed):
-            print(again, flush=True)
+    except LaunchError:
+        if (directory / RECORD).exists():
+            print(f"go on with:\n  {line}", flush=True)
         raise
 
 
@@ -154,6 +200,7 @@ def bring_back(
     except JobFailed:
         with suppress(LaunchError):  # it may have failed before it left anything
             fetch_run(backend, launch.name, launch.directory)
+        set_aside(launch)
         raise
     fetch_run(backend, launch.name, launch.directory)
     return launch.at(_FETCHED)
@@ -172,8 +219,31 @@ def _code_channel(request: Request) -> str:
 
 
 def _asked(request: Request) -> object:
-    """What the user asked for: all but the code, which may have changed since."""
-    definition = request.get("TrainingJobDefinition", request)
-    told = definition.get("HyperParameters") or definition.get("StaticHyperParameters") or {}
-    ours = {key: text for key, text in told.items() if not key.startswith("sagemaker_")}
-    return ours, request.get("HyperParameterTuningJobConfig"), definition.get("ResourceConfig")
+    """What was asked for: all but the code, which may have changed since."""
+    asked = json.loads(json.dumps(request))
+    definition = asked.get("TrainingJobDefinition", asked)
+    definition["InputDataConfig"] = [each for each in definition["InputDataConfig"] if each["ChannelName"] != CODE]
+    definition["Environment"].pop(REVISION, None)
+    definition.get("StaticHyperParameters", {}).pop("sagemaker_submit_directory", None)
+    return asked
+
+
+def _read(directory: Path) -> Launch | None:
+    file = directory / RECORD
+    if not file.exists():
+        return None
+    try:
+        return Launch(directory, **json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise OutputError(f"{file} is damaged", "a launch's record", "choose another hydra.run.dir") from error
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let no other process send from the same folder meanwhile."""
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = open(directory / ".launch.lock", "w")  # noqa: SIM115  # the lock is held as long as it is open
+    with lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield

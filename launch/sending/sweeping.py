@@ -15,17 +15,18 @@ from dogbreed.errors import ConfigError
 from dogbreed.sweeps.space import parse_space
 from launch.connect import connect, jobs_command, whereabouts
 from launch.files.fetching import fetch_run
-from launch.overrides import of_the_job
-from launch.sending.experiment import Experiment, check_experiment, experiment_name
+from launch.overrides import OURS, of_the_job
+from launch.sending.checking import check_space
+from launch.sending.experiment import Experiment, experiment_name
 from launch.sending.multirun import as_if_running, without_hydra
 from launch.sending.planning import find_place, pack, plan_training, plan_tuning, show
-from launch.sending.submission import TRAINING, TUNING, begin, resumable, send
+from launch.sending.submission import TRAINING, TUNING, again, begin, check_same, resumable, send
 from launch.sending.tuning import add_winner, finish_tuning
 from launch.settings import JobSettings, TunerSettings, make_settings
 from launch.train import run_job
 from launch.views.watching import watch_tuning_job
 
-_SECTION = "hydra.sweeper"
+_SECTION, _DIR = "hydra.sweeper", "hydra.sweep.dir"
 
 
 def run_sweeper(
@@ -56,51 +57,74 @@ def run_sweeper(
     directory = Path(config.hydra.sweep.dir)
     with as_if_running(composed, 0, directory):
         task = without_hydra(composed)
-        experiment = _experiment(config, task, of_the_job(fixed), settings, tuner)
+        experiment = _experiment(config, task, of_the_job(fixed, *OURS), settings, tuner)
         chosen = experiment.settings
         launch = begin(directory, TUNING, experiment.name)
-        code = pack(chosen, experiment.extras)
-        plan = plan_tuning(experiment, launch, find_place(chosen), code, space)
+        checked = check_space(space, experiment.overrides, config.hydra.job.config_name)
+        code = pack(chosen, sorted({*experiment.extras, *checked.extras}))
+        best = _best(loader, composed, experiment) if task.get("train_best") else None
+        plan = plan_tuning(experiment, launch, find_place(chosen), code, space, checked, best)
     if task.get("dry_run"):
         show(plan, task.format, directory)
         return
-    plan.refuse(chosen.budget_usd, "sagemaker" if "sagemaker" in config else _SECTION)
-    module = config.hydra.job.name if "sagemaker" in config else f"dogbreed.{config.hydra.job.name}"
-    with resumable(module, [*config.hydra.overrides.hydra, *arguments], directory, "hydra.sweep.dir"):
+    plan.refuse()
+    check_same(launch, plan.request)
+    line = _again(config, arguments, directory)
+    with resumable(line, directory):
         backend = connect(chosen.backend, chosen.region, chosen.process_dir)
-        sent = send(backend, launch, plan.request, code, print)
+        sent = send(backend, launch, plan.request, code, print, plan.costs.for_budget)
         where = whereabouts(chosen.backend, chosen.region, chosen.process_dir)
         if task.get("detach"):
             print(f"look at it with:\n  {jobs_command('describe', sent.name, where)}")
+            print(f"wait for it, and bring its best trial here, with:\n  {line}")
             return
         watch_tuning_job(backend, sent.name, poll_s=chosen.poll_s, price_per_hour=plan.price_per_hour, where=where)
-        best = finish_tuning(backend, sent.name, space, fixed, task.monitor, directory)
+        found = finish_tuning(backend, sent.name, space, fixed, task.monitor, directory)
         winner = directory / "winner"
-        if task.get("train_best"):
-            run_best(composed, loader, best.overrides, experiment, winner)
-        else:
-            fetch_run(backend, best.job, winner)
+        if best is not None:
+            _run_best(loader, composed, experiment, found.overrides, winner)
+        elif not (winner / "metrics.json").exists():
+            fetch_run(backend, found.job, winner)
         add_winner(directory)
-        print(f"the best trial, {best.record.value:.4f} in {task.monitor}, is in {winner}; here it is trained by")
-        print(f"  {best.command}")
+        print(f"the best trial, {found.record.value:.4f} in {task.monitor}, is in {winner}; here it is trained by")
+        print(f"  {found.command}")
         print(f"look at all of them with:\n  {shlex.join(['python', '-m', 'dogbreed.report', str(directory)])}")
 
 
-def run_best(
-    config: DictConfig, loader: ConfigLoader, overrides: Sequence[str], tuned: Experiment, directory: Path
-) -> None:
-    """Train the best setting once more, as a training job of its own, and bring it to `directory`."""
+def _again(config: DictConfig, arguments: Sequence[str], directory: Path) -> str:
+    """The command that goes on with this search."""
+    told = [line for line in (*config.hydra.overrides.hydra, *arguments)]
+    if "sagemaker" in config:
+        return again("launch.tune", [line for line in told if not line.startswith("hydra/sweeper=")], directory, _DIR)
+    return again(f"dogbreed.{config.hydra.job.name}", ["-m", *told], directory, _DIR)
+
+
+def _longer(tuned: Experiment, overrides: Sequence[str]) -> list[str]:
     epochs = tuned.config.best_epochs
-    longer = [*overrides, *([] if epochs is None else [f"trainer.max_epochs={epochs}"])]
-    composed = loader.load_sweep_config(config, longer)
+    return [*overrides, *([] if epochs is None else [f"trainer.max_epochs={epochs}"])]
+
+
+def _best(
+    loader: ConfigLoader, composed: DictConfig, tuned: Experiment, overrides: Sequence[str] | None = None
+) -> Experiment:
+    """What trains the best setting once more; of one that is not known yet, as the trials are otherwise."""
+    longer = _longer(tuned, tuned.overrides if overrides is None else overrides)
+    config = without_hydra(loader.load_sweep_config(composed, longer))
+    return replace(tuned, config=config, overrides=longer, name=f"{tuned.name}-best", tuner=None)
+
+
+def _run_best(
+    loader: ConfigLoader, composed: DictConfig, tuned: Experiment, overrides: Sequence[str], directory: Path
+) -> None:
+    """Train the best setting as a training job of its own, and bring it to `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    with as_if_running(composed, 0, directory):
-        experiment = replace(tuned, config=without_hydra(composed), overrides=longer, name=f"{tuned.name}-best")
-        launch = begin(directory, TRAINING, experiment.name)
-        code = pack(experiment.settings, experiment.extras)
-        plan = plan_training(experiment, launch, find_place(experiment.settings), code)
-    plan.refuse(experiment.settings.budget_usd)
-    run_job(experiment.settings, launch, plan, code, detach=False)
+    with as_if_running(loader.load_sweep_config(composed, list(overrides)), 0, directory):
+        best = _best(loader, composed, tuned, overrides)
+        launch = begin(directory, TRAINING, best.name)
+        code = pack(best.settings, best.extras)
+        plan = plan_training(best, launch, find_place(best.settings), code)
+    plan.refuse()
+    run_job(best.settings, launch, plan, code)
 
 
 def _experiment(
@@ -109,11 +133,13 @@ def _experiment(
     section = _SECTION
     if "sagemaker" in task:
         mine = [line for line in config.hydra.overrides.hydra if line.startswith(f"{_SECTION}.")]
-        if mine and not mine[0].startswith(f"{_SECTION}.params"):
-            raise ConfigError(mine[0], "sagemaker.KEY, and sagemaker.tuner.KEY, in launch.tune", "set it there")
+        wrong = [line for line in mine if not line.startswith(f"{_SECTION}.params")]
+        if wrong:
+            raise ConfigError(wrong[0], "sagemaker.KEY, and sagemaker.tuner.KEY, in launch.tune", "set it there")
+        if task.best_epochs is not None and not task.train_best:
+            raise ConfigError("best_epochs without train_best=true", "both, or neither", "add train_best=true")
         plain: dict[str, Any] = OmegaConf.to_container(task.sagemaker, resolve=True)  # type: ignore[assignment]
         section, tuner, values = "sagemaker", plain.pop("tuner"), plain
-    check_experiment(task)
     return Experiment(
         task,
         overrides,
@@ -121,4 +147,5 @@ def _experiment(
         make_settings(JobSettings, values, section),
         make_settings(TunerSettings, tuner, f"{section}.tuner"),
         experiment_name(config.hydra.runtime.choices),
+        section=section,
     )

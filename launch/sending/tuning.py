@@ -19,7 +19,7 @@ from dogbreed.training.epochs import BEST_EPOCH
 from launch.backends import Backend
 from launch.errors import JobFailed, LaunchError
 from launch.files.fetching import all_lines
-from launch.overrides import of_the_job
+from launch.overrides import OURS, of_the_job
 from launch.search_space import values_of
 from launch.views.leaderboard import COMPLETED, FAILED, STOPPED, Trial, objective_of, seconds_of
 
@@ -77,7 +77,7 @@ def finish_tuning(
     description = backend.describe_tuning_job(name)
     if description is None:
         raise LaunchError(f"there is no tuning job {name}", "one that was started", "python -m launch.jobs list")
-    trials, shared = backend.list_trials(name), of_the_job(fixed)
+    trials, shared = backend.list_trials(name), of_the_job(fixed, *OURS)
     curves = _Curves(backend, say)
     records = [
         _record(number, trial, space, monitor, curves)

@@ -96,6 +96,7 @@ def test_tune__trials_are_the_runs_here(command: Command, experiment: list[str],
 
 def test_multirun__jobs_are_the_runs_here(command: Command, experiment: list[str], tmp_path: Path) -> None:
     jobs = ["-m", "hydra/launcher=sagemaker", "hydra.launcher.backend=process", "hydra.launcher.poll_s=0.5"]
+    jobs.append("hydra.launcher.module=dogbreed.train")  # what runs here is pytest
     swept = ["seed=0,1", "data.batch_size=16,32", "hydra.launcher.max_parallel=2", f"hydra.sweep.dir={tmp_path}/jobs4"]
     ended = command(dogbreed.train.main, *jobs, *experiment, *swept)
     assert ended.code == 0, ended.err

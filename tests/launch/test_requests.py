@@ -21,8 +21,9 @@ from omegaconf import open_dict
 from dogbreed.app import prepare
 from dogbreed.sweeps.space import parse_space
 from launch.files.packaging import CodeArchive
-from launch.overrides import of_the_job
+from launch.overrides import OURS, of_the_job
 from launch.requests import Place
+from launch.sending.checking import Checked
 from launch.sending.experiment import read_experiment
 from launch.sending.planning import Found, Plan, plan_training, plan_tuning
 from launch.sending.submission import TRAINING, TUNING, Launch
@@ -83,8 +84,8 @@ def make_plan(name: str, overrides: tuple[str, ...], directory: Path) -> Plan:
         return plan_training(experiment, launch, Found(PLACE, ()), CODE, settings.sweeper)
     varied = [line for line in settings.overrides.task if not line.startswith("search_space=")]
     space, fixed = parse_space(settings.sweeper.params, varied)
-    experiment = replace(experiment, overrides=of_the_job(fixed))
-    return plan_tuning(experiment, launch, Found(PLACE, ()), CODE, space)
+    experiment = replace(experiment, overrides=of_the_job(fixed, *OURS))
+    return plan_tuning(experiment, launch, Found(PLACE, ()), CODE, space, Checked((), (), None))
 
 
 @pytest.fixture(scope="module", params=[*TRAINING_JOBS, *TUNING_JOBS])

@@ -1,0 +1,81 @@
+"""What a search would run into after it has been paid for, found before: keys, values and settings of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from dogbreed.errors import DogbreedError
+from dogbreed.explain import make_rules
+from dogbreed.prepare import needs_pixels
+from dogbreed.sweeps.dimensions import Dimension, Interval, Range, Value, override_line
+from dogbreed.sweeps.space import SearchSpace
+from dogbreed.train import check_settings
+from launch.preflight.problems import Problem
+from launch.sending.experiment import Experiment
+
+_CONFIG = "the config"
+
+
+class Checked(NamedTuple):
+    """What the trials of a space are.
+
+    Attributes:
+        problems: what is wrong with some of them.
+        extras: of the library, that some of them need.
+        batch_size: the largest; None where it does not vary.
+    """
+
+    problems: tuple[Problem, ...]
+    extras: tuple[str, ...]
+    batch_size: int | None
+
+
+def check_config(config: DictConfig, where: str = _CONFIG) -> Iterator[Problem]:
+    """What a run of this config would refuse."""
+    checks: tuple[Callable[[DictConfig], object], ...] = (check_settings, needs_pixels, make_rules)
+    for check in checks:
+        try:
+            check(config)
+        except DogbreedError as error:
+            yield Problem(where, error.got, error.allowed, error.hint)
+
+
+def check_space(space: SearchSpace, fixed: Sequence[str], config_name: str) -> Checked:
+    """Compose and check a trial for each value that can be named, and for both ends of each interval.
+
+    Args:
+        space: what varies.
+        fixed: the run's own overrides that all trials share.
+        config_name: of the primary config; Hydra must be running.
+    """
+    problems: list[Problem] = []
+    extras: set[str] = set()
+    for key, dimension in space.dimensions.items():
+        for value in _some(dimension):
+            line = override_line(key, value)
+            try:
+                config = hydra.compose(config_name, overrides=[*fixed, line])
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                problems.append(Problem(line, reason, "what --cfg job shows", "correct the search space"))
+                continue
+            problems += check_config(config, line)
+            extras |= set(Experiment.extras_of(config))
+    sizes = [value for value in _some(space.dimensions.get("data.batch_size")) if isinstance(value, int)]
+    return Checked(tuple(dict.fromkeys(problems)), tuple(sorted(extras)), max(sizes, default=None))
+
+
+def _some(dimension: Dimension | None) -> list[Value]:
+    if dimension is None:
+        return []
+    if isinstance(dimension, Interval):
+        ends: list[Value] = [dimension.low, dimension.high]
+        return [int(end) for end in ends if isinstance(end, int | float)] if dimension.whole else ends
+    values = list(dimension.values)
+    return [values[0], values[-1]] if isinstance(dimension, Range) else values
