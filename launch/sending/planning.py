@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -151,8 +151,8 @@ def show(plan: Plan, style: str, directory: Path) -> None:
     The folder that Hydra made for a run that does not come is taken away.
     """
     print(plan.text(style), flush=True)
-    with suppress(OSError):  # it holds something
-        directory.rmdir()
+    if directory.is_dir() and {path.name for path in directory.iterdir()} <= {".hydra"}:
+        shutil.rmtree(directory)
     if plan.fatal:
         raise SystemExit(1)
 
@@ -264,13 +264,15 @@ def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchiv
         try:
             return find()
         except DogbreedError as error:
-            problems.append(Problem(where, error.got, error.allowed, error.hint))
+            if all(problem.got != error.got for problem in problems):
+                problems.append(Problem(where, error.got, error.allowed, error.hint))
             return stand_in
 
+    channels: dict[str, str] = known("what it reads", lambda: experiment.channels, dict[str, str]())
     work = Work(
         hyperparameters=known("the overrides", lambda: experiment.hyperparameters, {}),
         code=code_uri(place.bucket, experiment.settings, code),
-        channels=known("what it reads", lambda: experiment.channels, {}),
+        channels=channels,
         metrics=[] if experiment.command else metric_definitions(),
         processes=known("processes", lambda: experiment.processes, 1),
         command=experiment.command,

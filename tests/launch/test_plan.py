@@ -1,0 +1,98 @@
+"""What a plan finds before anything is paid for, offline."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import launch.plan
+import launch.train
+import launch.tune
+from tests.conftest import Command
+
+_SAID = ["sagemaker.region=us-east-1", "sagemaker.role=arn:aws:iam::123456789012:role/jobs", "sagemaker.image=mine:1"]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_plan__is_the_request_as_yaml_or_json_and_leaves_nothing(command: Command, tmp_path: Path) -> None:
+    ended = command(launch.plan.main, "experiment=quickstart", *_SAID)
+    assert ended.code == 0, ended.err
+    request = yaml.safe_load(ended.out.split("what is sent")[0])
+    assert request["HyperParameters"] == {"experiment": '"quickstart"'}
+    ended = command(launch.plan.main, "experiment=quickstart", *_SAID, "format=json")
+    assert json.loads(ended.out.split("\n", 1)[1].split("what is sent")[0])["RoleArn"] == request["RoleArn"]
+    assert "python -m dogbreed.train experiment=quickstart" in ended.out
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_plan__says_every_mistake_at_once_and_exits_with_1(command: Command) -> None:
+    mistakes = ["sagemaker.instance_type=ml.g5.huge", "sagemaker.spot=true", "trainer.devices=3", "data=dogs133"]
+    mistakes += ["sagemaker.budget_usd=0.01", "seed=-1", "sagemaker.keep_alive_s=99999", "sagemaker.image='a b'"]
+    ended = command(launch.plan.main, *_SAID[:1], *mistakes)
+    assert ended.code == 1
+    for told in ("ml.g5.huge", "MaxWaitTime", "processes", "launch.upload", "budget_usd", "seed", "KeepAlive", "role"):
+        assert told in ended.out.split("what is sent")[1], told
+
+
+def test_plan__of_a_mistyped_space_finds_every_trial_that_would_fail(command: Command) -> None:
+    space = ["optimizer.lrr=interval(0.1,1)", "backbone=choice(resnet18,resnet999)", "data.batch_size=choice(0,32)"]
+    ended = command(launch.plan.main, "experiment=quickstart", *_SAID, *space)
+    assert ended.code == 1
+    for told in ("optimizer.lrr", "resnet999"):
+        assert f"problem: {told}" in ended.out or f"={told}" in ended.out, told
+
+
+def test_plan__of_a_fleet_checks_its_settings_and_takes_a_typed_space(command: Command) -> None:
+    fleet = ["experiment=quickstart", *_SAID, "hydra/sweeper=fleet", "optimizer.lr=tag(log,interval(0.001,0.1))"]
+    ended = command(launch.plan.main, *fleet, "hydra.sweeper.n_trials=7")
+    assert ended.code == 0, ended.out
+    assert "7 trials in each way" in ended.out
+    ended = command(launch.plan.main, *fleet, "hydra.sweeper.n_trials=-3")
+    assert ended.code == 1
+    assert "n_trials=-3" in ended.err
+
+
+def test_plan__compares_the_ways_to_run_twenty_trials(command: Command) -> None:
+    search = ["experiment=quickstart", *_SAID, "search_space=lr_batch", "sagemaker.expected_minutes=5"]
+    ended = command(launch.plan.main, *search)
+    assert ended.code == 0, ended.out
+    rows = {name: line.split()[-1] for line in ended.out.splitlines() for name in WAYS if line.strip().startswith(name)}
+    assert rows.keys() == set(WAYS)
+    assert "python -m dogbreed.train -m hydra/sweeper=fleet hydra.sweeper.n_trials=20" in ended.out
+
+
+WAYS = ("a job for each trial ", "one tuning job ", "the fleet in one job ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search_space=lr_batch"], "add hydra/sweeper=fleet; or launch.tune"),
+        (["-m", "seed=0,1"], "hydra/launcher=sagemaker"),
+        (["hydra/sweeper=optuna"], "launch.tune for a job a trial"),
+        (["sagemaker.spot=maybe", "sagemaker.max_run_s=1"], "sagemaker.max_run_s=1; sagemaker.spot=maybe"),
+    ],
+)
+def test_train__refuses_what_is_no_single_job(arguments: list[str], told: str, command: Command) -> None:
+    ended = command(launch.train.main, "experiment=quickstart", *_SAID, *arguments)
+    assert ended.code == 1
+    assert told in ended.err
+
+
+def test_tune__best_epochs_alone_are_refused(command: Command) -> None:
+    ended = command(launch.tune.main, "experiment=quickstart", *_SAID, "search_space=lr_batch", "best_epochs=9")
+    assert ended.code == 1
+    assert "add train_best=true" in ended.err
