@@ -99,7 +99,7 @@ class Backend(Protocol):
         """Start a tuning job (CreateHyperParameterTuningJob); returns well where it runs already, as above."""
 
     def describe_tuning_job(self, name: str) -> dict[str, Any] | None:
-        """DescribeHyperParameterTuningJob; None where there is no such job."""
+        """DescribeHyperParameterTuningJob with its Tags beside it; None where there is no such job."""
 
     def stop_tuning_job(self, name: str) -> None:
         """Ask a tuning job and its jobs to stop; nothing where it has ended."""

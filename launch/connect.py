@@ -47,8 +47,8 @@ def jobs_folder(process_dir: str | None) -> Path:
 def whereabouts(backend: str, region: str | None, process_dir: str | None) -> list[str]:
     """The options by which `python -m launch.jobs` finds the same backend.
 
-    >>> whereabouts("process", None, "/tmp/a b")
-    ['--backend', 'process', '--process-dir', '/tmp/a b']
+    >>> whereabouts("process", None, "/my jobs")
+    ['--backend', 'process', '--process-dir', '/my jobs']
     >>> whereabouts("sagemaker", None, None)
     []
     """

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from dogbreed.errors import DogbreedError
 from launch.backends import Backend
 from launch.connect import connect, jobs_command, whereabouts
@@ -22,7 +19,6 @@ from launch.pricing.bill import sum_of
 from launch.pricing.table import Price, Prices
 from launch.settings import BACKENDS
 from launch.views.describing import (
-    COLUMNS,
     EXPERIMENT_TAG,
     Summary,
     instance_of,
@@ -36,6 +32,7 @@ from launch.views.describing import (
 from launch.views.finding import TRAINING, Found, find_job
 from launch.views.following import follow_log
 from launch.views.leaderboard import leaderboard
+from launch.views.listing import MOST, Listed, find_jobs, print_jobs, tuning_to_dict
 from launch.views.watching import watch_tuning_job
 
 _POLL_S = 5.0
@@ -58,18 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _list(backend: Backend, options: argparse.Namespace) -> int:
-    found = _summaries(backend, options)
+    listed = _find(backend, options)
+    found = _summaries(listed, options)
     if options.json:
-        print(json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False))
+        content = {
+            "jobs": [one.to_dict() for one in found],
+            "tuning_jobs": [tuning_to_dict(one) for one in listed.tuning_jobs],
+        }
+        print(json.dumps(content, indent=2, ensure_ascii=False))
         return 0
-    if not found:
+    if not (found or listed.tuning_jobs):
         print(_none(options))
-        return 0
-    table = Table(*COLUMNS, box=None)
-    for one in found:
-        table.add_row(*one.cells)
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print_jobs(found, listed.tuning_jobs)
     return 0
 
 
@@ -151,7 +148,7 @@ def _fetch(backend: Backend, options: argparse.Namespace) -> int:
 
 
 def _cost(backend: Backend, options: argparse.Namespace) -> int:
-    found = _summaries(backend, options)
+    found = _summaries(_find(backend, options), options)
     if options.json:
         content = {"jobs": [one.to_dict() for one in found], "usd": sum_of([one.bill for one in found]).usd}
         print(json.dumps(content, indent=2, ensure_ascii=False))
@@ -177,12 +174,17 @@ def _is_paid(options: argparse.Namespace) -> bool:
     return bool(options.backend == "sagemaker")
 
 
-def _summaries(backend: Backend, options: argparse.Namespace) -> list[Summary]:
+def _find(backend: Backend, options: argparse.Namespace) -> Listed:
     tags = dict(options.tag) | ({EXPERIMENT_TAG: options.experiment} if options.experiment else {})
-    jobs = backend.list_training_jobs(tags, options.limit)
-    chosen = [job for job in jobs if (options.name or "") in job["TrainingJobName"]]
+    listed = find_jobs(backend, options.name or "", tags, options.limit)
+    for sentence in listed.left_out:
+        _aside(sentence)
+    return listed
+
+
+def _summaries(listed: Listed, options: argparse.Namespace) -> list[Summary]:
     prices = Prices.load()
-    priced = [(job, price_for(job, prices, options.price_per_hour)) for job in chosen]
+    priced = [(job, price_for(job, prices, options.price_per_hour)) for job in listed.jobs]
     if _is_paid(options):
         unpriced = {(instance_of(job), region_of(job)) for job, price in priced if not price}
         for instance, region in sorted(unpriced):
@@ -240,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for run, text in (
-        (_list, "training jobs, the newest first"),
+        (_list, "training jobs and tuning jobs, the newest first"),
         (_describe, "one job: its statuses, its bill, its results, and the same run here"),
         (_logs, "what a job has printed"),
         (_stop, "ask a job to stop"),
@@ -265,12 +267,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_name(command: argparse.ArgumentParser, *, many: bool) -> None:
     """Which jobs, and where they are."""
-    named = "a part of their names" if many else "its name, or a part that no other has"
+    named = "a part of their names, or a tuning job for its trials" if many else "its name, or a part that no other has"
     command.add_argument("name", metavar="NAME", nargs="?" if many else None, help=named)
     if many:
         command.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="they carry")
         command.add_argument("--experiment", metavar="X", help="they belong to")
-        command.add_argument("--limit", type=_count, default=20, metavar="N", help="how many at most (default: 20)")
+        number = f"how many at most (default: {MOST}, and all trials of a tuning job that is named)"
+        command.add_argument("--limit", type=_count, metavar="N", help=number)
     command.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help=f"where (default: {BACKENDS[0]})")
     command.add_argument("--region", metavar="R", help="of AWS (default: the environment's, or the profile's)")
     command.add_argument("--process-dir", metavar="D", help="where the process backend keeps its jobs")

@@ -14,6 +14,7 @@ import yaml
 
 from dogbreed.data.folder import describe_skipped
 from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.sweeps.dimensions import override_line
 from launch.backends import Store
 from launch.connect import connect
 from launch.files.datasets import WORKERS, Done, carry_out, plan_upload, upload_weights
@@ -42,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return _INTERRUPTED
     setting = f"sagemaker.channels.{channel}={uri}"
-    here = [f"{CHANNEL_KEYS[channel]}={options.path}", *(["data=folder"] if channel == "data" else [])]
-    where = [] if settings.on_aws else ["sagemaker.backend=process"]
+    here = [override_line(CHANNEL_KEYS[channel], str(options.path)), *(["data=folder"] if channel == "data" else [])]
+    where = [override_line(f"sagemaker.{key}", given) for key, given in told.items() if given != values[key]]
     print(setting)
     print(f"next: {shlex.join(['python', '-m', 'launch.plan', *here, setting, *where])}")
     return 0

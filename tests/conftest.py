@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -116,10 +117,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def run(main: Callable[[], Any], *arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
         capsys.readouterr()
+        handlers, level = list(logging.root.handlers), logging.root.level
         try:
             code = main()
         except SystemExit as end:
             code = end.code
+        finally:  # Hydra leaves a handler on the stdout that pytest is about to close
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
         return Ended(code or 0, *capsys.readouterr())
 
     return run

@@ -103,7 +103,7 @@ class StopTogether(pl.Callback):
 
     on_train_start = on_validation_start = on_test_start = on_sanity_check_start
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Tell Lightning of SIGTERM on every process, where one had it: it stops where one process alone would.
 
         Not at the start of a batch: the loader has counted that one as given, and it would be missing afterwards.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING
 from dogbreed.errors import ConfigError
 from launch.aws.errors import asking_aws
 from launch.errors import LaunchError, missing_extra
-from launch.requests import Place
 from launch.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def make_session(region: str | None) -> boto3.Session:
         from botocore.config import Config
     except ImportError as error:
         raise missing_extra("boto3", "sagemaker") from error
+    _quiet()
     with asking_aws("reading AWS's settings"):
         core = botocore.session.Session()
         retries: dict[str, object] = {"mode": "adaptive"}
@@ -47,24 +48,6 @@ def make_session(region: str | None) -> boto3.Session:
             retries["max_attempts"] = _RETRIES
         core.set_default_client_config(Config(retries=retries, connect_timeout=_CONNECT_S, read_timeout=_READ_S))
         return boto3.Session(botocore_session=core, region_name=region or _told_region())
-
-
-def make_place(settings: JobSettings) -> Place:
-    """What the account says, without credentials and without the network.
-
-    Raises:
-        ConfigError: a region, a role or an image that is missing or cannot be.
-        LaunchError: a package that is missing, or a profile that does not exist.
-    """
-    region = region_of(settings)
-    if region is None:
-        raise ConfigError(
-            "sagemaker.region is not set, nor is there one in the environment",
-            "a region, such as us-east-1",
-            "set sagemaker.region=REGION, AWS_REGION, or one in the profile: aws configure set region REGION",
-        )
-    role = role_of(settings)
-    return Place(role, bucket_of(settings, region, role), image_of(settings, region), region)
 
 
 def region_of(settings: JobSettings) -> str | None:
@@ -141,6 +124,12 @@ def _told_region() -> str | None:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
+def _quiet() -> None:
+    """Keep what AWS's packages log for their own sake out of our output, where Hydra would print it."""
+    for name in ("boto3", "botocore", "s3transfer", "sagemaker"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 @functools.cache
 def _look_up(
     framework: str, region: str, version: str | None = None, instance_type: str | None = None, scope: str | None = None
@@ -155,6 +144,7 @@ def _look_up(
             "the extra sagemaker, or an image's URI",
             "pip install 'dogbreed[sagemaker]', or set sagemaker.image=URI",
         ) from error
+    _quiet()
     try:  # reads the SDK's own tables: no telemetry, no network, no credentials
         found = image_uris.retrieve(
             framework, region=region, version=version, instance_type=instance_type, image_scope=scope

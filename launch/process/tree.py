@@ -42,8 +42,8 @@ def host_names(count: int) -> list[str]:
 def rebased(content: _Content, base: Path) -> _Content:
     """The same content with `base` in the place of /opt/ml, in texts at any depth.
 
-    >>> rebased({"LocalPath": "/opt/ml/checkpoints", "Other": ["/opt/mlx"]}, Path("/tmp/a"))
-    {'LocalPath': '/tmp/a/checkpoints', 'Other': ['/opt/mlx']}
+    >>> rebased({"LocalPath": "/opt/ml/checkpoints", "Other": ["/opt/mlx"]}, Path("/base"))
+    {'LocalPath': '/base/checkpoints', 'Other': ['/opt/mlx']}
     """
     if isinstance(content, str):
         return _CONTAINER.sub(lambda _: str(base), content)  # type: ignore[return-value]

@@ -17,6 +17,7 @@ from launch.names import CHANNEL_KEYS, CODE, COMMAND, output_uri
 from launch.overrides import FOREIGN, to_overrides
 from launch.pricing.bill import Bill, bill_of, tell
 from launch.pricing.table import Price, Prices
+from launch.views.finding import tuning_job_of
 from launch.views.telling import age, duration, saved, usd
 
 Description = Mapping[str, Any]
@@ -25,6 +26,8 @@ Description = Mapping[str, Any]
 EXPERIMENT_TAG = "dogbreed:experiment"
 #: This machine's files, on the process backend.
 _HERE = "s3://local"
+#: The region of its jobs, where AWS has none.
+_REHEARSED = "local"
 _FOLDER = "FOLDER"
 _LONGEST = 100
 
@@ -38,7 +41,8 @@ class Summary:
         status: AWS's TrainingJobStatus; what it does where it runs.
         age: seconds since it was asked for.
         bill: what it was billed.
-        instances: how many of which type.
+        instances: how many of which type; "this machine" on the process backend.
+        tuning_job: that it is a trial of; empty for none.
         objective: what it is judged by and what it has reached; empty where nobody knows.
         experiment: that it belongs to; empty where nobody says.
     """
@@ -48,6 +52,7 @@ class Summary:
     age: float
     bill: Bill
     instances: str
+    tuning_job: str
     objective: str
     experiment: str
 
@@ -56,7 +61,8 @@ class Summary:
         """For a table; see COLUMNS."""
         cost = "" if self.bill.usd is None else usd(self.bill.usd)
         spent = duration(self.bill.seconds) if self.bill.seconds else ""
-        return self.name, self.status, duration(self.age), spent, self.instances, self.objective, cost
+        shown = self.instances, self.tuning_job, self.objective, cost
+        return self.name, self.status, duration(self.age), spent, *shown
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -65,6 +71,7 @@ class Summary:
             "status": self.status,
             "age_s": round(self.age),
             "instances": self.instances,
+            "tuning_job": self.tuning_job,
             "objective": self.objective,
             "experiment": self.experiment,
             "billed_s": self.bill.seconds,
@@ -74,7 +81,7 @@ class Summary:
         }
 
 
-COLUMNS = ("job", "status", "age", "billed", "instances", "objective", "cost")
+COLUMNS = ("job", "status", "age", "billed", "instances", "tuning job", "objective", "cost")
 
 
 def summarize(description: Description, price: Price | None) -> Summary:
@@ -85,7 +92,8 @@ def summarize(description: Description, price: Price | None) -> Summary:
         status=status if status in ENDED else description["SecondaryStatus"],
         age=age(description),
         bill=bill_of(description, price, now=datetime.now(timezone.utc)),
-        instances=f"{description.get('ResourceConfig', {}).get('InstanceCount', 1)} {instance_of(description)}",
+        instances=machines_of(description),
+        tuning_job=tuning_job_of(description),
         objective=objective(description),
         experiment=tags_of(description).get(EXPERIMENT_TAG, ""),
     )
@@ -108,6 +116,17 @@ def region_of(description: Description) -> str:
 def instance_of(description: Description) -> str:
     """The type of its instances; "?" where there are several or none, as in jobs of others."""
     return str(description.get("ResourceConfig", {}).get("InstanceType", "?"))
+
+
+def machines_of(description: Description) -> str:
+    """What the job runs on: how many instances of which type, or this machine.
+
+    >>> machines_of({"TrainingJobArn": "arn:aws:sagemaker:local:000000000000:training-job/a"})
+    'this machine'
+    """
+    if region_of(description) == _REHEARSED:
+        return "this machine"
+    return f"{description.get('ResourceConfig', {}).get('InstanceCount', 1)} {instance_of(description)}"
 
 
 def price_for(description: Description, prices: Prices, given: float | None) -> Price | None:

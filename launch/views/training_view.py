@@ -14,6 +14,7 @@ from launch.backends import Backend
 from launch.errors import JobFailed
 from launch.files.fetching import ENDED, is_sweep
 from launch.pricing.bill import Bill, bill_of
+from launch.views.describing import machines_of
 from launch.views.polling import Polling
 from launch.views.screen import Screen
 from launch.views.telling import age, clock, duration, saved, unknown, usd
@@ -26,6 +27,9 @@ _MOST_PAGES = 20
 #: is read once, come last.
 _METRIC = re.compile(r"(?:^|\s)(train|val|test)/\w+=")
 _RULES = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
+
+#: What ends a job that has had its time -> the setting of that time.
+_TIMES = {"MaxRuntimeExceeded": "sagemaker.max_run_s", "MaxWaitTimeExceeded": "sagemaker.max_wait_s"}
 
 _News = Iterator[tuple[float, str]]
 
@@ -99,9 +103,7 @@ class TrainingView:
             got=f"{self._name} {'failed' if status == 'Failed' else 'was stopped'}: {why}"
             + (f"\n  what it said last:{said}" if said else ""),
             allowed="a job that trains to its end",
-            hint="correct what it died of, and start it again under another name"
-            if status == "Failed"
-            else "start it again under another name, with more time where it had too little (max_run_s, max_wait_s)",
+            hint=_how_to_go_on(description),
         )
 
     def stop(self) -> None:
@@ -158,15 +160,20 @@ class TrainingView:
 
     def _summary(self, status: str) -> str:
         description, bill = self._description, self._bill()
-        resources = description["ResourceConfig"]
-        machines = f"{resources['InstanceCount']} {resources['InstanceType']}"
+        billed = f"{bill.seconds / 60:.1f} min billed on {machines_of(description)}"
         cost = [] if self._price is None else [f"{self._usd(bill)} at {self._price:g} an hour"]
-        return ", ".join(
-            [f"{self._name}: {status}, {bill.seconds / 60:.1f} min billed on {machines}", *saved(description), *cost]
-        )
+        return ", ".join([f"{self._name}: {status}, {billed}", *saved(description), *cost])
 
     def _bill(self) -> Bill:
         return bill_of(self._description, None, now=datetime.now(timezone.utc))
 
     def _usd(self, bill: Bill) -> str:
         return usd(bill.charged / 3600 * (self._price or 0))
+
+
+def _how_to_go_on(description: Mapping[str, Any]) -> str:
+    setting = _TIMES.get(description["SecondaryStatus"])
+    again = "the same command starts it again"
+    if setting:
+        return f"{again}; with more time: {setting}"
+    return f"correct what it died of; {again}" if description["TrainingJobStatus"] == "Failed" else again

@@ -14,7 +14,8 @@ from launch.views.polling import Polling
 from launch.views.screen import Screen
 from launch.views.telling import age, clock, duration, unknown, usd
 
-_COUNTERS = {
+#: What AWS counts trials by -> what a person is told.
+COUNTERS = {
     "Completed": "completed",
     "InProgress": "running",
     "RetryableError": "tried again",
@@ -116,7 +117,7 @@ class TuningView:
 
     def _new_counters(self) -> Iterator[str]:
         found = self._description.get("TrainingJobStatusCounters", {})
-        known = [f"{found[key]} {word}" for key, word in _COUNTERS.items() if found.get(key)]
+        known = [f"{found[key]} {word}" for key, word in COUNTERS.items() if found.get(key)]
         most = self._description["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxNumberOfTrainingJobs")
         text = f"{', '.join(known) or 'no trial yet'}{f' of {most} trials' if most else ''}"
         if text != self._counters:

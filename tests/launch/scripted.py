@@ -96,15 +96,24 @@ class ScriptedBackend:
         self.asked.append(("stop", name))
         self._scenes[name] = self._endings[name] or self._scenes[name]
 
-    def list_training_jobs(self, tags: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+    def list_training_jobs(self, tags: Mapping[str, str], limit: int, named: str = "") -> list[dict[str, Any]]:
         """The scene that each job is in."""
-        shown = [dict(scenes[0].description) for scenes in self._scenes.values()]
+        shown = [dict(scenes[0].description) for name, scenes in self._scenes.items() if named in name]
         wanted = [one for one in shown if tags.items() <= {tag["Key"]: tag["Value"] for tag in one["Tags"]}.items()]
         return sorted(wanted, key=lambda one: one["CreationTime"], reverse=True)[:limit]
 
     def describe_tuning_job(self, name: str) -> dict[str, Any] | None:
         """The next scene."""
         return _shown(_next(self._tuning[name])) if name in self._tuning else None
+
+    def list_tuning_jobs(self, limit: int, named: str = "") -> list[dict[str, Any]]:
+        """The scene that each tuning job is in."""
+        shown = [
+            {**scenes[0].description, "HyperParameterTuningJobName": name}
+            for name, scenes in self._tuning.items()
+            if named in name
+        ]
+        return sorted(shown, key=lambda one: one["CreationTime"], reverse=True)[:limit]
 
     def stop_tuning_job(self, name: str) -> None:
         """Remember that it was asked."""

@@ -77,7 +77,7 @@ def test_jobs__list_is_a_table_with_the_newest_first(backend: ScriptedBackend, r
     code, out, _ = run("list")
     head, *rows = out.splitlines()
     assert code == 0
-    assert head.split() == ["job", "status", "age", "billed", "instances", "objective", "cost"]
+    assert head.split() == ["job", "status", "age", "billed", "instances", "tuning", "job", "objective", "cost"]
     assert [row.split()[:2] for row in rows] == [["dogs", "Completed"], ["cats", "Completed"]]
     # 360 s of an ml.g5.xlarge at 1.408 an hour
     assert rows[0].split()[-7:] == ["6.0", "min", "1", "ml.g5.xlarge", "val/acc=0.8125", "0.14", "USD"]
@@ -89,13 +89,24 @@ def test_jobs__list_by_tag_experiment_and_part_of_a_name(backend: ScriptedBacken
     play(backend, "cats", Tags=tagged(dogbreed_experiment="augment"))
 
     def listed(*chosen: str) -> set[str]:
-        return {job["name"] for job in json.loads(run("list", "--json", *chosen)[1])}
+        return {job["name"] for job in json.loads(run("list", "--json", *chosen)[1])["jobs"]}
 
     assert listed() == {"dogs-a", "dogs-b", "cats"}
     assert listed("--experiment", "lr") == {"dogs-a", "dogs-b"}
     assert listed("--experiment", "lr", "--tag", "team=y") == {"dogs-b"}
     assert listed("a") == {"dogs-a", "cats"}
     assert len(listed("--limit", "1")) == 1
+
+
+def test_jobs__limit_is_of_the_jobs_with_that_name(backend: ScriptedBackend, run: Jobs) -> None:
+    for number in range(30):
+        play(backend, f"dogs-{number:03d}", created=number)
+    _, out, errors = run("list", "001", "--limit", "1")
+    assert out.splitlines()[-1].split()[0] == "dogs-001"
+    assert errors == ""
+    _, out, errors = run("cost", "--price-per-hour", "10")
+    assert "all: 20 jobs" in out
+    assert errors == "only the 20 newest training jobs; there are more: --limit 40\n"
 
 
 def test_jobs__empty_list_says_what_to_do(run: Jobs) -> None:
@@ -110,7 +121,7 @@ def test_jobs__unknown_price_is_said_once_and_may_be_given(backend: ScriptedBack
     code, _, errors = run("list")
     assert code == 0
     assert errors.count("ml.rare.huge: price unknown in us-east-1") == 1
-    listed = json.loads(run("list", "--json", "--price-per-hour", "5")[1])
+    listed = json.loads(run("list", "--json", "--price-per-hour", "5")[1])["jobs"]
     assert [job["usd"] for job in listed] == [pytest.approx(2 * 360 / 3600 * 5)] * 2
 
 
@@ -192,10 +203,11 @@ def test_jobs__stop_asks_and_says_what_has_ended(backend: ScriptedBackend, run: 
     assert backend.asked == [("stop", "dogs")]
 
 
-def tuning(backend: ScriptedBackend, status: str = "Completed", **more: Any) -> None:
-    """A tuning job `lr` with two trials."""
+def tuning(backend: ScriptedBackend, status: str = "Completed", n_trials: int = 2, **more: Any) -> None:
+    """A tuning job `lr`, whose second trial is the best of its two or more."""
     trials = []
-    for number, value in ((1, 0.5), (2, 0.75)):
+    for number in range(1, n_trials + 1):
+        value = 0.75 if number == 2 else 0.5
         name = f"lr-{number:03d}-abc"
         arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/lr"
         play(backend, name, TuningJobArn=arn, HyperParameters={"optimizer.lr": f"0.{number}"})
@@ -218,8 +230,8 @@ def tuning(backend: ScriptedBackend, status: str = "Completed", **more: Any) -> 
         },
         "TrainingJobDefinition": {"ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}},
         "CreationTime": at(0),
-        "TrainingJobStatusCounters": {"Completed": 2},
-        "BestTrainingJob": trials[1],
+        "TrainingJobStatusCounters": {"Completed": n_trials},
+        **({"BestTrainingJob": trials[1]} if trials else {}),
         **more,
     }
     backend.play_tuning("lr", (Scene(description), trials))
@@ -231,6 +243,42 @@ def test_jobs__tuning_job_is_described_by_its_leaderboard(backend: ScriptedBacke
     assert "lr: Completed, 2 trials, val/acc" in out
     assert out.index("0.7500") < out.index("0.5000")
     assert "python -m dogbreed.train optimizer.lr=0.2" in out
+
+
+def test_jobs__cost_of_a_tuning_job_is_that_of_all_its_trials(backend: ScriptedBackend, run: Jobs) -> None:
+    tuning(backend, n_trials=25)
+    play(backend, "color-1")
+    _, out, errors = run("cost", "lr", "--price-per-hour", "10")
+    assert "all: 25 jobs: 9,000 s billed" in out
+    assert errors == ""
+    _, out, errors = run("cost", "lr", "--limit", "3")
+    assert "all: 3 jobs" in out
+    assert "only the 3 newest trials of lr" in errors
+
+
+def test_jobs__list_shows_trials_beside_their_tuning_job(backend: ScriptedBackend, run: Jobs) -> None:
+    tuning(backend)
+    play(backend, "dogs")
+    listed = json.loads(run("list", "--json")[1])
+    assert {job["name"]: job["tuning_job"] for job in listed["jobs"]} == {
+        "lr-001-abc": "lr",
+        "lr-002-abc": "lr",
+        "dogs": "",
+    }
+    rows = [line.split() for line in run("list")[1].splitlines()]
+    assert rows[-2] == ["tuning", "job", "status", "age", "trials"]
+    assert (rows[-1][:2], rows[-1][-2:]) == (["lr", "Completed"], ["2", "completed"])
+
+
+def test_jobs__list_shows_a_tuning_job_without_trials(backend: ScriptedBackend, run: Jobs) -> None:
+    ours = tagged(dogbreed_experiment="lr")
+    tuning(backend, "InProgress", n_trials=0, Tags=ours)
+    for chosen in ([], ["l"], ["lr"], ["--experiment", "lr"]):
+        row = run("list", *chosen)[1].splitlines()[-1].split()
+        assert (row[:2], row[-2:]) == (["lr", "InProgress"], ["none", "yet"])
+    for chosen in ([], ["lr"]):
+        assert "no training jobs like that" in run("list", *chosen, "--experiment", "other")[1]
+    assert find_job(backend, "r").name == "lr"
 
 
 def test_jobs__logs_of_a_tuning_job_are_those_of_its_trials(backend: ScriptedBackend, run: Jobs) -> None:
@@ -370,7 +418,10 @@ def test_jobs__real_process_is_watched_listed_and_fetched(
 
     where = ["--backend", "process"]
     assert jobs.main(["list", *where]) == 0
-    assert "val/acc=0.7500" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "val/acc=0.7500" in listed
+    assert "this machine" in listed
+    assert "ml.g5.xlarge" not in listed
     assert jobs.main(["describe", "dogs", *where]) == 0
     assert "python -m dogbreed.train seed=1" in capsys.readouterr().out
     assert jobs.main(["cost", "--experiment", "seeds", *where]) == 0

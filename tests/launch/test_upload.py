@@ -169,7 +169,7 @@ def test_upload__rehearsed_on_the_process_backend(folder: Path, tmp_path: Path, 
     assert uri is not None
     assert contents(ProcessBackend(tmp_path / "jobs").store.path(uri[1])) == contents(folder)  # type: ignore[attr-defined]
     line = f"next: python -m launch.plan data.root={folder} data=folder {uri[0]} sagemaker.backend=process"
-    assert line in ended.out.splitlines()
+    assert f"{line} sagemaker.process_dir={tmp_path}/jobs" in ended.out.splitlines()
 
 
 # -- weights ------------------------------------------------------------------------------------------------------
@@ -184,6 +184,12 @@ def test_upload__weights_are_alone_below_their_prefix(aws: Any, to: str, tmp_pat
     assert stored(aws, uri[1]) == {"net.pth": (tmp_path / "net.pth").read_bytes()}
     assert f"python -m launch.plan backbone.weights={tmp_path}/net.pth {uri[0]}" in ended.out
     assert command(main, tmp_path / "net.pth", "--to", to).out == ended.out
+
+
+def test_upload__what_comes_next_is_in_the_same_region(aws: Any, to: str, tmp_path: Path, command: Command) -> None:
+    torch.save({"a": torch.arange(3)}, tmp_path / "net.pth")
+    ended = command(main, tmp_path / "net.pth", "--to", to, "--region", aws.region)
+    assert ended.out.endswith(f" sagemaker.region={aws.region}\n")
 
 
 def test_upload__a_file_without_weights_is_refused(aws: Any, to: str, tmp_path: Path, command: Command) -> None:

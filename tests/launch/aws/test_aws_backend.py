@@ -111,6 +111,9 @@ def test_backend__lists_by_tag_the_newest_first(backend: Backend, training_reque
     assert [job["TrainingJobName"] for job in found] == [f"{name}-2", f"{name}-1", f"{name}-0"]
     assert {"Key": "series", "Value": name} in found[0]["Tags"]
     assert len(backend.list_training_jobs({}, limit=2)) == 2
+    part = [job["TrainingJobName"] for job in backend.list_training_jobs({}, limit=1, named=f"{name}-0")]
+    assert part == [f"{name}-0"]
+    assert backend.list_training_jobs({}, limit=9, named="no_name") == []
 
 
 def test_backend__list_asks_for_all_tags_and_turns_pages(backend: Backend, stub: Any) -> None:
@@ -131,6 +134,26 @@ def test_backend__list_asks_for_all_tags_and_turns_pages(backend: Backend, stub:
     stub.add_response("search", {"Results": jobs[2:]}, {**asked, "NextToken": "more"})
     found = backend.list_training_jobs(tags, limit=3)
     assert [job["TrainingJobName"] for job in found] == ["dogs-0", "dogs-1", "dogs-2"]
+
+
+def test_backend__lists_tuning_jobs_by_name_the_newest_first(backend: Backend, tuning_request: Make, name: str) -> None:
+    for number in range(3):
+        backend.create_tuning_job(tuning_request(f"{name}-{number}"))
+    found = backend.list_tuning_jobs(2, f"{name}-")
+    assert [job["HyperParameterTuningJobName"] for job in found] == [f"{name}-2", f"{name}-1"]
+    assert {"HyperParameterTuningJobStatus", "CreationTime", "TrainingJobStatusCounters"} <= found[0].keys()
+    assert len(backend.list_tuning_jobs(100)) >= 3
+    assert backend.list_tuning_jobs(9, "no_name") == []
+
+
+def test_backend__list_asks_for_a_name_and_all_tags(backend: Backend, stub: Any) -> None:
+    filters = [
+        {"Name": "TrainingJobName", "Operator": "Contains", "Value": "dogs"},
+        {"Name": "Tags.team", "Operator": "Equals", "Value": "dogs"},
+    ]
+    asked = {"Resource": "TrainingJob", "SearchExpression": {"Filters": filters}, "MaxResults": 9}
+    stub.add_response("search", {"Results": []}, {**asked, "SortBy": "CreationTime", "SortOrder": "Descending"})
+    assert backend.list_training_jobs({"team": "dogs"}, 9, "dogs") == []
 
 
 def test_backend__all_trials_in_the_order_of_their_creation(backend: Backend, stub: Any) -> None:

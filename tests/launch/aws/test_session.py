@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dogbreed.errors import ConfigError
-from launch.aws.session import bucket_of, debugger_image, image_of, make_place, make_session, region_of, role_of
-from launch.requests import Place
+from launch.aws.session import bucket_of, debugger_image, image_of, make_session, region_of, role_of
+from launch.sending.planning import find_place
 from launch.settings import JobSettings
 from tests.launch.aws.conftest import ROLE
 
@@ -95,10 +95,11 @@ def test_bucket_of__the_account_is_the_roles(settings: JobSettings) -> None:
 
 
 @pytest.mark.usefixtures("profile")
-def test_make_place__without_credentials(settings: JobSettings, told: Any) -> None:
-    place = make_place(replace(settings, image="mine"))
-    assert place == Place(ROLE, "sagemaker-us-east-1-123456789012", "mine", "us-east-1")
-    assert "AWS_REGION" in told(make_place, replace(settings, image="mine", region=None))
+def test_find_place__without_credentials(settings: JobSettings) -> None:
+    found = find_place(replace(settings, image="mine"))
+    assert (found.place.image, found.problems) == ("mine", ())
+    without = find_place(replace(settings, image="mine", region=None))
+    assert any("sagemaker.region" in problem.where for problem in without.problems)
 
 
 def test_image_of__without_the_sdk_an_uri_will_do(

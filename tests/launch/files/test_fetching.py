@@ -79,6 +79,7 @@ def test_fetch__run_is_the_same_as_where_it_ran(backend: ScriptedBackend, traine
     assert [path.name for path in fetched.parent.iterdir()] == ["dogs"]
 
 
+@pytest.mark.slow
 def test_fetch__report_evaluate_and_predict_work_on_it(
     backend: ScriptedBackend, trained_run: Path, tmp_path: Path, shared_folder: Path, command: Command
 ) -> None:
@@ -176,7 +177,7 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarIn
     [
         [("../outside", b"x")],
         [("a/../../outside", b"x")],
-        [("/tmp/outside", b"x")],
+        [("/outside", b"x")],
         [link("a", "/etc/passwd")],
         [link("a", "../../outside")],
         [link("a", "/etc/passwd", tarfile.LNKTYPE)],

@@ -124,7 +124,7 @@ def test_store__a_full_disk_here_is_said_and_leaves_nothing(place: tuple[Store, 
     assert [path.name for path in tiny_disk.iterdir()] == ["filler"]
 
 
-@pytest.mark.parametrize("uri", ["dogs/a", "s3://", "/tmp/a", "s3:///a"])
+@pytest.mark.parametrize("uri", ["dogs/a", "s3://", "/a/b", "s3:///a"])
 def test_store__no_uri_of_s3(uri: str, place: tuple[Store, str]) -> None:
     with pytest.raises(LaunchError, match="is no place in S3"):
         place[0].get_bytes(uri)

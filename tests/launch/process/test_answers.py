@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,16 +10,23 @@ import pytest
 STEP = "say('val/acc=' + told['rate']); (base / 'model/weights').write_text('w')"
 
 
+@cache
+def client() -> Any:
+    """To make one takes a second."""
+    session = pytest.importorskip("boto3").Session("a", "b", region_name="us-east-1")
+    return session.client("sagemaker")
+
+
 def answer_of(operation: str, description: dict[str, Any]) -> dict[str, Any]:
     """The answer as boto3 would give it, had SageMaker sent it; refused where the model does not know it so."""
-    session = pytest.importorskip("boto3").Session("a", "b", region_name="us-east-1")
+    pytest.importorskip("boto3")
     from botocore.stub import Stubber
 
-    client = session.client("sagemaker")
-    with Stubber(client) as stub:
+    with Stubber(client()) as stub:
         stub.add_response(operation, description)
         name = "TrainingJobName" if operation == "describe_training_job" else "HyperParameterTuningJobName"
-        answer: dict[str, Any] = getattr(client, operation)(**{name: "any"})
+        asked = {} if operation == "list_hyper_parameter_tuning_jobs" else {name: "any"}
+        answer: dict[str, Any] = getattr(client(), operation)(**asked)
     return answer
 
 
@@ -47,9 +55,15 @@ def test_tuning_job__is_described_as_by_sagemaker(bench) -> None:
     request = bench.tuning_request(STEP, ranges, tuner={"strategy": "Grid", "max_runtime_s": 1000})
     bench.backend.create_tuning_job(request)
     running = bench.backend.describe_tuning_job("tuning")
+    assert running.pop("Tags") == request["Tags"]
     answer_of("describe_hyper_parameter_tuning_job", running)
     done = bench.wait_for_tuning()
+    done.pop("Tags")
     answer_of("describe_hyper_parameter_tuning_job", done)
+    listed = bench.backend.list_tuning_jobs(9, "tun")
+    assert [one["TrainingJobStatusCounters"]["Completed"] for one in listed] == [1]
+    answer_of("list_hyper_parameter_tuning_jobs", {"HyperParameterTuningJobSummaries": listed})
+    assert bench.backend.list_tuning_jobs(9, "other") == []
     trials = bench.backend.list_trials("tuning")
     answer_of(
         "list_training_jobs_for_hyper_parameter_tuning_job",

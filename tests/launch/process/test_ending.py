@@ -146,3 +146,4 @@ def test_list__is_by_tags_and_the_newest_first(bench) -> None:
     tags = {"dogbreed:experiment": "one"}
     assert [one["TrainingJobName"] for one in bench.backend.list_training_jobs(tags, 9)] == ["a", "b"]
     assert [one["TrainingJobName"] for one in bench.backend.list_training_jobs({}, 1)] == ["a"]
+    assert [one["TrainingJobName"] for one in bench.backend.list_training_jobs({}, 1, "b")] == ["b"]

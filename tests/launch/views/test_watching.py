@@ -117,6 +117,7 @@ def test_watch__failed_job_says_why_and_what_it_printed_last(backend: ScriptedBa
     assert "dogs failed: AlgorithmError: no data, exit code: 1" in text
     assert "line 29" in text
     assert "line 9\n" not in text
+    assert text.endswith("what to do: correct what it died of; the same command starts it again")
 
 
 def test_watch__a_log_that_comes_late_is_waited_for(tmp_path: Path) -> None:
@@ -134,8 +135,21 @@ def test_watch__a_log_that_comes_late_is_waited_for(tmp_path: Path) -> None:
 
 def test_watch__stopped_job_is_no_result(backend: ScriptedBackend) -> None:
     backend.play("dogs", Scene(describe("dogs", *STEPS[:3], ("Stopping", 200.0), ("Stopped", 210.0))))
-    with pytest.raises(JobFailed, match="dogs was stopped"):
+    with pytest.raises(JobFailed, match="dogs was stopped") as error:
         watch(backend)
+    assert error.value.hint == "the same command starts it again"
+
+
+@pytest.mark.parametrize(
+    ("status", "setting"),
+    [("MaxRuntimeExceeded", "sagemaker.max_run_s"), ("MaxWaitTimeExceeded", "sagemaker.max_wait_s")],
+)
+def test_watch__job_out_of_time_may_have_more(backend: ScriptedBackend, status: str, setting: str) -> None:
+    stopped = describe("dogs", *STEPS[:3], ("Stopped", 200.0), SecondaryStatus=status)
+    backend.play("dogs", Scene(stopped))
+    with pytest.raises(JobFailed) as error:
+        watch(backend)
+    assert error.value.hint == f"the same command starts it again; with more time: {setting}"
 
 
 def test_watch__unknown_job_is_an_error(backend: ScriptedBackend) -> None:
