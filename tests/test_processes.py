@@ -154,7 +154,6 @@ def whole_of_two(two: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     ("hook", "batch", "rank", "left"),
     [
         pytest.param("on_train_batch_start", 1, 1, {"epoch": 1, "global_step": 6}, id="in_training"),
-        pytest.param("on_validation_batch_start", 0, 0, {"epoch": 0, "global_step": 4}, id="in_validation"),
     ],
 )
 def test_two_processes__sigterm_to_one_stops_both(
