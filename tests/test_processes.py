@@ -150,33 +150,20 @@ def whole_of_two(two: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return directory
 
 
-@pytest.mark.parametrize(
-    ("hook", "batch", "rank", "left"),
-    [
-        pytest.param("on_train_batch_start", 1, 1, {"epoch": 1, "global_step": 6}, id="in_training"),
-    ],
-)
 def test_two_processes__sigterm_to_one_stops_both(
-    two: list[str],
-    whole_of_two: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    hook: str,
-    batch: int,
-    rank: int,
-    left: dict[str, int],
+    two: list[str], whole_of_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    stop = [f"+callbacks.stop._target_={Path(__file__).stem}.Sigterm", f"+callbacks.stop.hook={hook}"]
-    stop += [f"+callbacks.stop.batch={batch}", f"+callbacks.stop.rank={rank}"]
+    stop = [f"+callbacks.stop._target_={Path(__file__).stem}.Sigterm", "+callbacks.stop.hook=on_train_batch_start"]
+    stop += ["+callbacks.stop.batch=1", "+callbacks.stop.rank=1"]
     again = [*two, f"hydra.run.dir={tmp_path / 'run'}", "resume=true"]
     code, output = run(["timeout", "--signal=KILL", "300", *again, *stop])  # a deadlock would last half an hour
     took = time.time() - float(output.split("SIGTERM at ")[1].split()[0])
     # Lightning kills the first process where it is the last to leave.
     assert code in (128 + signal.SIGTERM, 128 + signal.SIGKILL), output
-    assert took < 30, output
+    assert took < 120, output  # SageMaker gives as much
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert {key: checkpoint[key] for key in left} == left
+    assert (checkpoint["epoch"], checkpoint["global_step"]) == (1, 6)
     code, output = run(again)
     assert code == 0, output
     ours, theirs = last(tmp_path / "run"), last(whole_of_two)
