@@ -9,12 +9,9 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 pytestmark = pytest.mark.slow
@@ -121,50 +118,3 @@ def test_two_processes__train_and_evaluate_as_one(small_run: list[str], shared_f
     assert judged[0].keys() == judged[1].keys()
     for key, value in judged[0].items():
         assert math.isclose(judged[1][key], value, rel_tol=1e-6), key
-
-
-class Sigterm(pl.Callback):
-    """Sends SIGTERM to one of several processes in the second epoch, and says when."""
-
-    def __init__(self, hook: str, batch: int, rank: int) -> None:
-        self._when = (1, batch, rank)
-        setattr(self, hook, self._stop)
-
-    def _stop(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, number: int, *_: int) -> None:
-        if (trainer.current_epoch, number, trainer.global_rank) == self._when:
-            print(f"SIGTERM at {time.time()}", flush=True)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def two(training: list[str]) -> list[str]:
-    return [*training, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-
-
-@pytest.fixture(scope="module")
-def whole_of_two(two: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two processes that nothing interrupts."""
-    directory = tmp_path_factory.mktemp("whole_of_two") / "run"
-    code, output = run([*two, f"hydra.run.dir={directory}"])
-    assert code == 0, output
-    return directory
-
-
-def test_two_processes__sigterm_to_one_stops_both(
-    two: list[str], whole_of_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    stop = [f"+callbacks.stop._target_={Path(__file__).stem}.Sigterm", "+callbacks.stop.hook=on_train_batch_start"]
-    stop += ["+callbacks.stop.batch=1", "+callbacks.stop.rank=1"]
-    again = [*two, f"hydra.run.dir={tmp_path / 'run'}", "resume=true"]
-    code, output = run(["timeout", "--signal=KILL", "300", *again, *stop])  # a deadlock would last half an hour
-    took = time.time() - float(output.split("SIGTERM at ")[1].split()[0])
-    # Lightning kills the first process where it is the last to leave.
-    assert code in (128 + signal.SIGTERM, 128 + signal.SIGKILL), output
-    assert took < 120, output  # SageMaker gives as much
-    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert (checkpoint["epoch"], checkpoint["global_step"]) == (1, 6)
-    code, output = run(again)
-    assert code == 0, output
-    ours, theirs = last(tmp_path / "run"), last(whole_of_two)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
