@@ -22,7 +22,8 @@ from benchmarks.head_epochs import Data, as_views
 from benchmarks.heads import draw_features
 from benchmarks.measuring import Stopwatch, describe_machine, finish, median, print_machine, print_table
 from dogbreed.app import compose
-from dogbreed.explain import SAMPLE_S, make_rules
+from dogbreed.checking import make_rules
+from dogbreed.explain import SAMPLE_S
 from dogbreed.features.datamodule import FeatureDataModule
 from dogbreed.health.judging import Panel
 from dogbreed.health.machine import MachineSampler

@@ -18,12 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, DogbreedError, OutputError, did_you_mean
-from dogbreed.models.metrics import direction
 
 CONFIG = "pkg://dogbreed.conf"
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
@@ -102,7 +101,11 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
     """What `make` makes; what its settings make it stumble over becomes an error that names their section."""
     try:
         return make(*inputs, **arguments)
-    except (InstantiationException, MisconfigurationException, TypeError, ValueError) as error:
+    except Exception as error:
+        from lightning_fabric.utilities.exceptions import MisconfigurationException  # here, since it takes seconds
+
+        if not isinstance(error, InstantiationException | MisconfigurationException | TypeError | ValueError):
+            raise
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):
             raise cause from None

@@ -19,7 +19,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from dogbreed.app import build
 from dogbreed.data.folder import SPLITS
 from dogbreed.data.loading import available_cores
-from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import write_csv, write_json
 from dogbreed.health.judging import Panel
 from dogbreed.health.machine import MachineSampler, process_started
@@ -152,36 +151,6 @@ def run_started() -> float:
     restart()
     several = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     return time.monotonic() if several else process_started()
-
-
-def make_rules(config: DictConfig) -> list[Rule]:
-    """The rules of the config's section `health`.
-
-    Raises:
-        ConfigError: a rule that is none or cannot be made so; health.fail_on names none of them.
-    """
-    rules: list[Rule] = []
-    for name, section in (config.health.rules or {}).items():
-        if section is None:  # left out, as by ~health.rules.NAME
-            continue
-        rule = build(config, f"health.rules.{name}")
-        if not isinstance(rule, Rule):
-            raise ConfigError(
-                f"health.rules.{name}, which is no rule",
-                "a subclass of dogbreed.health.rules.base.Rule as its _target_",
-                f"set health.rules.{name}._target_, or leave it out: ~health.rules.{name}",
-            )
-        rules.append(rule)
-    names = [rule.name for rule in rules]
-    for name in config.health.fail_on or ():
-        if name not in names:
-            raise ConfigError(
-                f"health.fail_on: {name}{did_you_mean(str(name), names)}", ", ".join(names), "set health.fail_on"
-            )
-    every = config.health.every_n_steps
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ConfigError(f"health.every_n_steps={every}", "a whole number >= 1", "set health.every_n_steps")
-    return rules
 
 
 def facts_of(config: DictConfig, prepared: Prepared) -> Facts:

@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from dogbreed.app import build
+from dogbreed.checking import needs_pixels
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import SPLITS, Split, describe_skipped
@@ -25,13 +25,12 @@ from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
 from dogbreed.features.datamodule import FeatureDataModule
-from dogbreed.features.engines import Engine, check_names, make_engine
+from dogbreed.features.engines import Engine, make_engine
 from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
 from dogbreed.features.reading import Pixels, measure_pixels
 from dogbreed.files import write_json
-from dogbreed.health.smdebug.config import needs_backbone
 from dogbreed.models.backbones import Backbone
 from dogbreed.phases import phase
 
@@ -83,53 +82,6 @@ def prepare(config: DictConfig) -> Prepared:
         features = load_features(config, pictures, backbone)
     batches = FeatureDataModule(features.views, batch_size=pictures.batch_size, seed=pictures.seed, source=pictures)
     return Prepared(pictures, backbone, features, batches)
-
-
-def needs_pixels(config: DictConfig) -> str | None:
-    """Why a run trains on pixels; None for one that trains on features.
-
-    Raises:
-        ConfigError: `features` contradicts itself or the augmentation.
-    """
-    settings, augmented = config.features, "_target_" in (config.augmentation or {})
-    if settings.path not in ("cached", "pixels"):
-        raise ConfigError(
-            f"features.path={settings.path}", "cached or pixels", "set features=cached or features=pixels"
-        )
-    for key, least in (("views", 1), ("batch_size", 1), ("seed", 0)):
-        value = settings[key]
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if not whole and (value is not None or key == "seed"):
-            allowed = f"a whole number >= {least}" + ("" if key == "seed" else ", or null")
-            raise ConfigError(f"features.{key}={value}", allowed, f"set features.{key}")
-    check_names(settings.engine, settings.precision, settings.decoder)
-    views = settings.views
-    if views is not None and (views > 1) != augmented:
-        raise ConfigError(
-            f"features.views={views} with {'an' if augmented else 'no'} augmentation",
-            "several views with an augmentation, which draws all but the first; one without",
-            "set features.views=10, or augmentation=none" if augmented else "add augmentation=crop_flip",
-        )
-    if settings.path == "pixels":
-        return "features=pixels asks for it"
-    if (watched := _watches_backbone(config)) is not None:
-        return watched
-    if augmented and views is None:
-        return "augmentation draws a fresh view of every picture in every epoch (features.views=10: ten, computed once)"
-    return None
-
-
-def _watches_backbone(config: DictConfig) -> str | None:
-    """Why a rule or a debugger's hook must see the backbone at work."""
-    for name, rule in (config.health.rules or {}).items():
-        layers = "head" if rule is None else rule.get("layers", "head")
-        if layers not in ("head", "all"):
-            key = f"health.rules.{name}.layers"
-            raise ConfigError(f"{key}={layers}", "head, or all (the backbone's too, which takes pixels)", f"set {key}")
-        if layers == "all":
-            return f"health.rules.{name}.layers=all looks at what the backbone computes"
-    hook: Any = OmegaConf.to_container(config.hook, resolve=True) if config.hook else None
-    return needs_backbone(hook)
 
 
 def load_features(config: DictConfig, pictures: BreedDataModule, backbone: Backbone) -> Loaded:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dogbreed.app import compose
+from dogbreed.checking import make_rules
 from dogbreed.errors import ConfigError
-from dogbreed.explain import make_rules
 from dogbreed.health.findings import Outcome, Status
 from dogbreed.health.jobs import story
 from dogbreed.health.jobs.job import Job, events, facts, read_job

@@ -11,9 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
 
 from dogbreed.data.folder import Skipped
 from dogbreed.files import write_csv, write_json, write_text, writing
@@ -33,6 +31,8 @@ _PACKAGES = (
 
 def is_first_process() -> bool:
     """Whether this process writes the run's files: the first of those that share the training."""
+    from pytorch_lightning.utilities import rank_zero_only  # here and not above: `command` is for programs without it
+
     rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # an attribute that Lightning sets on it
     return rank == 0
 
@@ -67,6 +67,8 @@ def write_skipped(directory: Path, skipped: list[Skipped]) -> None:
 
 
 def _environment() -> dict[str, Any]:
+    import torch  # here and not above: as in is_first_process
+
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),

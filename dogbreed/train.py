@@ -11,28 +11,28 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
+from dogbreed.checking import check_settings, make_rules
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, DataError, OutputError
-from dogbreed.explain import SAMPLE_S, Watch, make_hook, make_rules, run_started, used_gpus
+from dogbreed.explain import SAMPLE_S, Watch, make_hook, run_started, used_gpus
 from dogbreed.files import write_json
 from dogbreed.health.machine import MachineSampler
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
-from dogbreed.models.metrics import direction
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
-from dogbreed.training.epochs import BEST_EPOCH, epoch_line
+from dogbreed.training.epoch_line import BEST_EPOCH, epoch_line
 from dogbreed.training.interruption import LAST, StopTogether, check_checkpoint
 
 
@@ -82,28 +82,6 @@ def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str |
         say("\n".join(found))
         watch.write_rest()
     return metrics[config.monitor]
-
-
-def check_settings(config: DictConfig) -> None:
-    """Refuse now what Lightning would stumble over later."""
-    for key, least, most in (
-        ("seed", 0, 2**32 - 1),
-        ("trainer.max_epochs", 1, None),
-        ("trainer.accumulate_grad_batches", 1, None),
-        ("trainer.log_every_n_steps", 0, None),
-    ):
-        value = OmegaConf.select(config, key)
-        if not _is_whole(value) or value < least or (most is not None and value > most):
-            allowed = f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
-            raise ConfigError(f"{key}={value}", allowed, f"set {key}")
-    for key in ("resume", "report"):
-        if not isinstance(config[key], bool):
-            raise ConfigError(f"{key}={config[key]}", "true or false", f"set {key}")
-    direction(config.monitor)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbone) -> BreedClassifier:

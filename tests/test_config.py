@@ -12,8 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import build, prepare
-from dogbreed.explain import make_rules
-from dogbreed.prepare import needs_pixels
+from dogbreed.checking import make_rules, needs_pixels
 from dogbreed.sweeps.settings import Settings
 from dogbreed.sweeps.space import parse_space
 from launch.settings import JobSettings, TunerSettings, make_settings

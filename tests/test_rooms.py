@@ -14,19 +14,20 @@ ROOT = Path(__file__).parents[1]
 
 #: From the ground up: a room may import from those on lower floors, and from its own.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "seeding", "files", "phases"),
+    ("errors", "seeding", "files", "phases", "directions"),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data"),
     ("models.classifier", "serving.names", "serving.card", "serving.artifact"),
     ("features", "sweeps.ridge"),
     ("training", "health", "reports", "serving.predictor", "sweeps"),
     ("app", "runs"),
+    ("checking",),
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("explain",),
     ("train", "predict", "evaluate", "report", "replay", "health.__main__"),
 ]
-HYDRA: tuple[str, ...] = ("app", "runs", "prepare", "explain", "train", "evaluate")
+HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "train", "evaluate")
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 
 
@@ -107,6 +108,8 @@ PURE: tuple[str, ...] = (
     "errors",
 )
 PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing.bill", "views.leaderboard")
+#: The commands: asking for their help takes no torch, and neither does a plan.
+PURE += ("train", "tune", "plan", "upload", "jobs", "prices", "sending.planning", "sending.tuning", "sending.multirun")
 
 
 def test_rooms__of_launch_that_are_pure_load_neither_torch_nor_an_sdk() -> None:

@@ -9,15 +9,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
-import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
-from torch import Tensor
 
 from dogbreed.errors import ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -166,6 +168,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_tensor(picture: Image.Image | NDArray[np.uint8]) -> Tensor:
+    import torch  # here and not above: names and digests of files are for programs without it
+
     # Height, width, channel in memory, seen as (3, H, W): the layout in which torchvision resizes uint8 fast.
     pixels = picture if isinstance(picture, np.ndarray) else np.array(picture)
     return torch.from_numpy(pixels).permute(2, 0, 1)

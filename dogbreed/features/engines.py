@@ -11,15 +11,12 @@ from torch import Tensor
 
 from dogbreed.errors import ConfigError
 from dogbreed.features.fusion import fuse
+from dogbreed.features.names import check_names
 from dogbreed.features.onednn import prepack
 from dogbreed.models.backbones import Backbone
 
 if TYPE_CHECKING:
     from dogbreed.features.jpegs import JpegDecoder
-
-ENGINES = ("torch", "openvino")
-PRECISIONS = ("fp32", "mixed", "int8")
-DECODERS = ("cpu", "gpu")
 
 CPU_BATCH = 16  # pictures: few enough for the cache between layers, enough for the matrix products (measured)
 GPU_BATCH = 128
@@ -134,21 +131,6 @@ def make_engine(
     from dogbreed.features.openvino import OpenVINOEngine
 
     return OpenVINOEngine(backbone, precision=precision, examples=examples)
-
-
-def check_names(engine: object, precision: object, decoder: object) -> None:
-    """Refuse an engine, a precision or a decoder that does not exist.
-
-    Raises:
-        ConfigError: there is no such one.
-    """
-    for key, value, allowed in (
-        ("engine", engine, ENGINES),
-        ("precision", precision, PRECISIONS),
-        ("decoder", decoder, DECODERS),
-    ):
-        if value not in allowed:
-            raise ConfigError(f"features.{key}={value!r}", ", ".join(allowed), f"set features.{key}")
 
 
 def _make_decoder() -> JpegDecoder:

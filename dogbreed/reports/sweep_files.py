@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dogbreed.models.metrics import DIRECTIONS
+from dogbreed.directions import DIRECTIONS
 from dogbreed.reports.reading import Folder
 from dogbreed.reports.values import entries, finite, finite_or_none, mapping, text, text_or_none, whole
 from dogbreed.sweeps.dimensions import Value

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
+from dogbreed.checking import needs_pixels
 from dogbreed.errors import ConfigError, DataError, DogbreedError, WeightsError
-from dogbreed.prepare import Prepared, needs_pixels, prepare
+from dogbreed.prepare import Prepared, prepare
 from dogbreed.sweeps.fleet import Fleet, Outcome
 from dogbreed.sweeps.halving import Halving
 from dogbreed.sweeps.journal import Record, make_record

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError
 from dogbreed.features.views import FeatureViews
-from dogbreed.models.metrics import direction
 from dogbreed.sweeps.grouping import make_stacks
 from dogbreed.sweeps.halving import Halving
 from dogbreed.sweeps.recipe import Recipe

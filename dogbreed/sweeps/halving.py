@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError
-from dogbreed.models.metrics import direction
 
 
 @dataclass(frozen=True)

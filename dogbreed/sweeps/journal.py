@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.files import write_csv, write_json, writing
-from dogbreed.models.metrics import direction
 from dogbreed.sweeps.dimensions import Value
 
 #: How a trial ended.

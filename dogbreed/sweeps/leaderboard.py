@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from dogbreed.directions import direction
 from dogbreed.files import write_text
-from dogbreed.models.metrics import direction
 from dogbreed.sweeps.dimensions import Value
 from dogbreed.sweeps.journal import Record
 from dogbreed.sweeps.settings import SEED

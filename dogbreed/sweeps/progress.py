@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from dogbreed.models.metrics import direction
+from dogbreed.directions import direction
 from dogbreed.sweeps.journal import Journal, Record
 
 _EVERY_S = 10.0  # between two plain lines

@@ -12,8 +12,8 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError
-from dogbreed.models.metrics import direction
 from dogbreed.runs import command
 from dogbreed.sweeps.engines import Engine, Features, FleetEngine, JobEngine, Launch
 from dogbreed.sweeps.journal import Journal

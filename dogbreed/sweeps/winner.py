@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from dogbreed.checking import needs_pixels
 from dogbreed.errors import ConfigError
 from dogbreed.files import write_json, writing
-from dogbreed.prepare import needs_pixels, say
+from dogbreed.prepare import say
 from dogbreed.reports.sweep_report import write_sweep_report
 from dogbreed.runs import command
 from dogbreed.sweeps.engines import Features, JobEngine

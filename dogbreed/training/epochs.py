@@ -1,4 +1,4 @@
-"""One line an epoch for machines, and metrics.csv."""
+"""The callback that prints the epoch lines and keeps metrics.csv."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from dogbreed.directions import DIRECTIONS
 from dogbreed.files import write_csv
-from dogbreed.models.metrics import DIRECTIONS
-
-#: Reads one metric off an epoch line: EPOCH_METRIC_PATTERN.format(name="val/acc"). A launcher hands it to
-#: whoever follows the log of a run.
-EPOCH_METRIC_PATTERN = r"(?:^|\s){name}=([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan))"
-
-#: What a run's last line of metrics begins with: val/* and test/* of its best epoch. It is printed once, at the end.
-BEST_EPOCH = "best epoch: "
+from dogbreed.training.epoch_line import epoch_line
 
 
 class EpochLog(pl.Callback):
@@ -48,17 +42,6 @@ class EpochLog(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue after the rows of the checkpoint."""
         self.rows = list(state_dict["rows"])
-
-
-def epoch_line(row: dict[str, float]) -> str:
-    """The metrics of an epoch as `name=value` pairs, floats with six significant digits.
-
-    >>> epoch_line({"epoch": 3, "val/loss": 0.75, "val/acc": 0.8125})
-    'epoch=3 val/loss=0.750000 val/acc=0.812500'
-    """
-    return " ".join(
-        f"{name}={value}" if isinstance(value, int) else f"{name}={value:#.6g}" for name, value in row.items()
-    )
 
 
 def _ordered(metrics: dict[str, float]) -> dict[str, float]:

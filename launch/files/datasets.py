@@ -24,7 +24,6 @@ from tqdm import tqdm
 
 from dogbreed.data.folder import Skipped
 from dogbreed.errors import DataError
-from dogbreed.models.weights import load_weights
 from launch.backends import Store
 from launch.files.manifests import LocalFile, from_json, list_files, stamp_of, to_json
 
@@ -176,6 +175,8 @@ def upload_weights(store: Store, path: Path, to: str, name: str | None = None) -
         WeightsError: it holds no weights that a job could read.
         LaunchError: the store refuses.
     """
+    from dogbreed.models.weights import load_weights  # here and not above: it loads torch
+
     load_weights(path)
     with open(path, "rb") as file:
         digest = hashlib.sha256()

@@ -35,7 +35,7 @@ def check_logs(job: Part, at: str, context: Context, objective: str | None = Non
 
 
 def _metric(where: str, name: str, regex: str, needed: bool, lines: Sequence[str] | None) -> Iterator[Problem]:
-    hint = "use dogbreed.training.epochs.EPOCH_METRIC_PATTERN.format(name=...)"
+    hint = "use dogbreed.training.epoch_line.EPOCH_METRIC_PATTERN.format(name=...)"
     try:
         compiled = re.compile(regex)
     except (re.error, OverflowError) as error:

@@ -10,12 +10,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from dogbreed.checking import check_settings, make_rules, needs_pixels
 from dogbreed.errors import DogbreedError
-from dogbreed.explain import make_rules
-from dogbreed.prepare import needs_pixels
 from dogbreed.sweeps.dimensions import Dimension, Interval, Range, Value, override_line
 from dogbreed.sweeps.space import SearchSpace
-from dogbreed.train import check_settings
 from launch.preflight.problems import Problem
 from launch.sending.experiment import Experiment
 

@@ -11,14 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from dogbreed.data.datamodule import SampleDataModule
+from dogbreed.directions import DIRECTIONS
 from dogbreed.errors import ConfigError
-from dogbreed.models.metrics import DIRECTIONS
 from dogbreed.runs import command
-from dogbreed.training.epochs import BEST_EPOCH, EPOCH_METRIC_PATTERN, epoch_line
+from dogbreed.training.epoch_line import BEST_EPOCH, EPOCH_METRIC_PATTERN, epoch_line
 from launch.names import CHANNEL_KEYS
 from launch.overrides import OURS, of_the_job, to_hyperparameters
 from launch.settings import JobSettings, TunerSettings, make_settings
@@ -27,6 +25,8 @@ from launch.settings import JobSettings, TunerSettings, make_settings
 FLEET = "fleet"
 #: The bucket of the process backend that is this machine's own files.
 LOCAL = "s3://local"
+#: Pictures that are drawn wherever a run needs them.
+_SAMPLE = "dogbreed.data.datamodule.SampleDataModule"
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,7 @@ def example_lines() -> list[str]:
 def _files_of(config: DictConfig) -> dict[str, Path]:
     """Channel -> what the config reads on this machine; a drawn sample is drawn there."""
     found = {}
-    drawn = issubclass(get_class(config.data._target_), SampleDataModule)
-    if not drawn and not OmegaConf.is_missing(config.data, "root"):
+    if config.data._target_ != _SAMPLE and not OmegaConf.is_missing(config.data, "root"):
         found["data"] = Path(os.path.expanduser(config.data.root))
     weights = config.backbone.weights
     if isinstance(weights, str) and (os.sep in weights or Path(weights).exists()):

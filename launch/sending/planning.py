@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from omegaconf import OmegaConf
 
+from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, DogbreedError
 from dogbreed.health.smdebug.config import from_settings
-from dogbreed.models.metrics import direction
 from dogbreed.runs import command, git_revision
 from dogbreed.sweeps.settings import SEED, seeds_of
 from dogbreed.sweeps.settings import Settings as SweepSettings

@@ -15,7 +15,7 @@ from dogbreed.sweeps.dimensions import override_line
 from dogbreed.sweeps.journal import Journal, Record, make_record
 from dogbreed.sweeps.leaderboard import rank, write_best
 from dogbreed.sweeps.space import SearchSpace
-from dogbreed.training.epochs import BEST_EPOCH
+from dogbreed.training.epoch_line import BEST_EPOCH
 from launch.backends import Backend
 from launch.errors import JobFailed, LaunchError
 from launch.files.fetching import all_lines

@@ -23,8 +23,7 @@ from launch.views.telling import age, clock, duration, saved, unknown, usd
 _LAST_LINES = 20
 #: Read at once, of a job that prints faster than it is read.
 _MOST_PAGES = 20
-#: A metric as dogbreed.training.epochs prints it, which is not imported here: it loads Lightning. Those of test, which
-#: is read once, come last.
+#: A metric as dogbreed.training.epoch_line prints it. Those of test, which is read once, come last.
 _METRIC = re.compile(r"(?:^|\s)(train|val|test)/\w+=")
 _RULES = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 

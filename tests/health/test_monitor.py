@@ -18,9 +18,9 @@ from torch import Tensor
 
 import dogbreed.train
 from dogbreed.app import compose
+from dogbreed.checking import make_rules
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.errors import HealthError
-from dogbreed.explain import make_rules
 from dogbreed.health.findings import Status
 from dogbreed.health.judging import Panel
 from dogbreed.health.monitor import FIRST_STEPS, HealthMonitor

@@ -74,7 +74,7 @@ def test_plan__needs_botocore_alone(tmp_path: Path) -> None:
 
 def test_plan__without_an_image_says_what_to_install(tmp_path: Path) -> None:
     ended = run("launch.plan", ["experiment=quickstart", *_SAID[:2]], _ALL_BUT_BOTOCORE, tmp_path)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 1  # as with every plan that could not be sent
     assert "pip install 'dogbreed[sagemaker]', or set sagemaker.image=URI" in ended.stdout
 
 

@@ -8,8 +8,9 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss, top_k_accuracy_score
 from torch import Tensor, nn
 
+from dogbreed.directions import DIRECTIONS, direction
 from dogbreed.errors import ConfigError
-from dogbreed.models.metrics import DIRECTIONS, direction, loss_weight, make_metrics
+from dogbreed.models.metrics import loss_weight, make_metrics
 
 SIZE = 200
 

@@ -5,7 +5,7 @@ import math
 import re
 from pathlib import Path
 
-from dogbreed.training.epochs import EPOCH_METRIC_PATTERN, epoch_line
+from dogbreed.training.epoch_line import EPOCH_METRIC_PATTERN, epoch_line
 
 
 def read(line: str, name: str) -> float:

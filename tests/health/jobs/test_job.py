@@ -15,7 +15,7 @@ from dogbreed.health.jobs.job import Job, events, facts, read_job
 from dogbreed.health.jobs.rules import AwsRule
 from dogbreed.health.jobs.story import tell
 from dogbreed.health.samples import MachineSample, Sample
-from dogbreed.training.epochs import epoch_line
+from dogbreed.training.epoch_line import epoch_line
 
 #: A job of 579 billed seconds whose bill begins 40 s after the first download did, by the log's times.
 LOG = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed.health.jobs.log import JobLog, moment, parse_log, read_lines
-from dogbreed.training.epochs import epoch_line
+from dogbreed.training.epoch_line import epoch_line
 
 #: As the SDK prints it: no line's end behind a status, dots while it waits, colours around the container's lines.
 SDK = """\

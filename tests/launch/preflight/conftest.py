@@ -15,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dogbreed.app import compose
-from dogbreed.training.epochs import EPOCH_METRIC_PATTERN, epoch_line
+from dogbreed.training.epoch_line import EPOCH_METRIC_PATTERN, epoch_line
 from launch.names import job_name
 from launch.overrides import to_hyperparameters
 from launch.preflight.problems import Context

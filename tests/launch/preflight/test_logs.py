@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dogbreed.training.epochs import EPOCH_METRIC_PATTERN, epoch_line
+from dogbreed.training.epoch_line import EPOCH_METRIC_PATTERN, epoch_line
 from launch.preflight.logs import check_logs
 from launch.preflight.problems import Context
 from launch.requests import Request

@@ -23,7 +23,7 @@ from dogbreed.reports.sweep_files import read_sweep
 from dogbreed.sweeps.journal import best_row
 from dogbreed.sweeps.leaderboard import rank
 from dogbreed.sweeps.space import parse_space
-from dogbreed.training.epochs import epoch_line
+from dogbreed.training.epoch_line import epoch_line
 from launch.backends import LogLine
 from launch.errors import JobFailed, LaunchError
 from launch.search_space import to_ranges

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed.training.epochs import BEST_EPOCH, epoch_line
+from dogbreed.training.epoch_line import BEST_EPOCH, epoch_line
 from launch.backends import LogLine
 from launch.errors import JobFailed, LaunchError
 from launch.views import polling
