@@ -16,7 +16,7 @@ test: lint
 	$(TEST) -m "not slow" -n auto
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(TEST) -m slow -n auto --dist worksteal
 
 test-all: test test-slow
 

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 import dogbreed.train
+from dogbreed.sweeps.sweep import interruptible
 
 Command = Callable[..., Any]
 Sweep = Callable[..., Any]
@@ -296,7 +297,7 @@ def test_sigkill__at_any_moment_then_resumed_ends_the_same(shared: list[str], tm
     assert code == 0, output
     whole = without_seconds(tmp_path / "whole")
     rng = np.random.default_rng(0)
-    left = int(os.environ.get("DOGBREED_KILLS", "6"))
+    left = int(os.environ.get("DOGBREED_KILLS", "4"))
     while left:
         directory, kept, code = tmp_path / f"killed{left}", 0, -signal.SIGKILL
         while code:
@@ -322,6 +323,23 @@ def test_signal__says_how_to_go_on(by: signal.Signals, shared: list[str], tmp_pa
     ended = subprocess.run([sys.executable, *shlex.split(offered)[1:]], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert len(trials(tmp_path / "sweep")) == 15
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_interruptible__signal_is_the_reason_whatever_it_leaves_half_done(
+    by: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), by)
+            time.sleep(10)
+        finally:
+            raise AttributeError("half built")
+
+    with pytest.raises(SystemExit) as ended, interruptible("this command"):
+        work()
+    assert ended.value.code == 128 + by
+    assert "Go on with:\n  this command" in capsys.readouterr().out
 
 
 @pytest.mark.slow

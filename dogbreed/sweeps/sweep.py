@@ -70,7 +70,7 @@ def run_sweep(
     again = _command(module, overrides, options, directory)
     configs, features = Configs(compose, fixed), Features()
     jobs = JobEngine(launch, fixed, directory, monitor, resume=resume)
-    with Journal(directory, plan, resume=resume) as journal, _interruptible(again):
+    with Journal(directory, plan, resume=resume) as journal, interruptible(again):
         with ExitStack() as stack:
             engine: Engine = jobs
             if settings.fleet:
@@ -100,26 +100,30 @@ def _key(line: str) -> str:
 
 
 @contextmanager
-def _interruptible(again: str) -> Iterator[None]:
+def interruptible(again: str) -> Iterator[None]:
     """Say how to go on, however the block is interrupted; and let SIGTERM interrupt it in order."""
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, stop) if main else None
+    handled = [signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
+    if handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # who ignores it, as nohup does
+        handled.append(signal.SIGINT)
+    previous = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        print(f"interrupted; every trial that finished is kept. Go on with:\n  {again}", flush=True)
-        if isinstance(error, KeyboardInterrupt):
-            raise SystemExit(128 + signal.SIGINT) from None
+    except BaseException as error:
+        # What a signal cuts short may raise an error of its own as it is put away: the signal is the reason then.
+        if received or isinstance(error, KeyboardInterrupt | SystemExit):
+            print(f"interrupted; every trial that finished is kept. Go on with:\n  {again}", flush=True)
+            code = error.code if isinstance(error, SystemExit) else 128 + (received or [signal.SIGINT])[0]
+            raise SystemExit(code) from None
+        if isinstance(error, ValueError) and not isinstance(error, HydraException):
+            # dogbreed.app would take it for a mistake in the config, which has been composed by now.
+            raise RuntimeError("a defect in the sweep") from error
         raise
-    except ValueError as error:
-        if isinstance(error, HydraException):
-            raise
-        # dogbreed.app would take it for a mistake in the config, which has been composed by now.
-        raise RuntimeError("a defect in the sweep") from error
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
