@@ -16,7 +16,7 @@ test: lint
 	$(TEST) -m "not slow" -n auto
 
 test-slow: $(VENV)/.dev
-	$(TEST) -m slow -n auto --dist worksteal
+	$(TEST) -m slow -n auto --dist loadfile
 
 test-all: test test-slow
 
