@@ -355,7 +355,8 @@ def _plan(
     problems = [*found.problems, *problems]
     if settings.budget_usd is not None and (needed is None or needed > settings.budget_usd):
         got = "no price is known" if needed is None else f"{needed:,.2f} USD are expected, or may be needed"
-        hint = "fewer or shorter jobs, another instance, or a higher sagemaker.budget_usd"
+        hint = "fewer jobs, sagemaker.expected_minutes where you know them, or else a smaller sagemaker.max_run_s; "
+        hint += "another sagemaker.instance_type, or a higher sagemaker.budget_usd"
         problems.append(Problem("sagemaker.budget_usd", got, f"{settings.budget_usd:,.2f} USD", hint))
     notes = list(code.notes)
     if experiment.channels_known("data") and experiment.data_bytes is not None:

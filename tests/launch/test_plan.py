@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,16 @@ def test_plan__is_the_request_as_yaml_or_json_and_leaves_nothing(command: Comman
     assert json.loads(ended.out.split("\n", 1)[1].split("what is sent")[0])["RoleArn"] == request["RoleArn"]
     assert "python -m dogbreed.train experiment=quickstart" in ended.out
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_plan__of_the_readme_finds_nothing_wrong(command: Command, shared_folder: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (line,) = re.findall(r"^python -m launch\.plan (.*?[^\\])$", readme, re.M | re.S)
+    for word, value in {"PHOTOS": str(shared_folder), "BUCKET": "photos-of-dogs", "PREFIX": "dogs"}.items():
+        line = line.replace(word, value)
+    ended = command(launch.plan.main, *shlex.split(line.replace("\\\n", " ")), *_SAID)
+    assert ended.code == 0, ended.out
+    assert "nothing is wrong with it" in ended.out
 
 
 def test_plan__says_every_mistake_at_once_and_exits_with_1(command: Command) -> None:
