@@ -102,9 +102,10 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
     try:
         return make(*inputs, **arguments)
     except Exception as error:
-        from lightning_fabric.utilities.exceptions import MisconfigurationException  # here, since it takes seconds
-
-        if not isinstance(error, InstantiationException | MisconfigurationException | TypeError | ValueError):
+        # Lightning takes seconds to load, and where it is not loaded its error cannot be raised.
+        lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
+        known = [InstantiationException, TypeError, ValueError]
+        if not isinstance(error, (*known, *([lightning.MisconfigurationException] if lightning else []))):
             raise
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):

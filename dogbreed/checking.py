@@ -1,4 +1,4 @@
-"""What a run refuses, told from its config alone: before torch is loaded or anything is read."""
+"""What a run refuses, told from its config alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def needs_pixels(config: DictConfig) -> str | None:
         )
     for key, least in (("views", 1), ("batch_size", 1), ("seed", 0)):
         value = settings[key]
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        whole = _is_whole(value) and value >= least
         if not whole and (value is not None or key == "seed"):
             allowed = f"a whole number >= {least}" + ("" if key == "seed" else ", or null")
             raise ConfigError(f"features.{key}={value}", allowed, f"set features.{key}")
@@ -108,6 +108,6 @@ def make_rules(config: DictConfig) -> list[Rule]:
                 f"health.fail_on: {name}{did_you_mean(str(name), names)}", ", ".join(names), "set health.fail_on"
             )
     every = config.health.every_n_steps
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+    if not _is_whole(every) or every < 1:
         raise ConfigError(f"health.every_n_steps={every}", "a whole number >= 1", "set health.every_n_steps")
     return rules

@@ -47,7 +47,7 @@ class Watch:
         prepared: what it trains on.
         directory: of the run, where all of this is left.
         sampler: of the machine, running.
-        rules: see `make_rules`.
+        rules: see `dogbreed.checking.make_rules`.
         hook: see `make_hook`.
     """
 

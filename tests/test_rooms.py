@@ -108,7 +108,7 @@ PURE: tuple[str, ...] = (
     "errors",
 )
 PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing.bill", "views.leaderboard")
-#: The commands: asking for their help takes no torch, and neither does a plan.
+#: The commands: asking for their help takes no torch; nor does a plan, see tests/launch/test_without_aws.py.
 PURE += ("train", "tune", "plan", "upload", "jobs", "prices", "sending.planning", "sending.tuning", "sending.multirun")
 
 

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -325,21 +326,36 @@ def test_signal__says_how_to_go_on(by: signal.Signals, shared: list[str], tmp_pa
     assert len(trials(tmp_path / "sweep")) == 15
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_interruptible__signal_is_the_reason_whatever_it_leaves_half_done(
-    by: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def work() -> None:
-        try:
-            os.kill(os.getpid(), by)
-            time.sleep(10)
-        finally:
-            raise AttributeError("half built")
+@pytest.fixture
+def heeding_sigint() -> Iterator[None]:
+    """Behind a script's & SIGINT is ignored, which interruptible respects."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
+
+def cut_short(by: int, left: BaseException | None) -> None:
+    """Is interrupted, and then raises something else as it is put away, or nothing."""
+    with suppress(KeyboardInterrupt, SystemExit):
+        os.kill(os.getpid(), by)
+        time.sleep(10)
+    if left is not None:
+        raise left
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("left", [AttributeError("half built"), SystemExit(1), None])
+def test_interruptible__signal_is_the_reason_whatever_it_leaves(
+    left: BaseException | None, by: signal.Signals, heeding_sigint: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with pytest.raises(SystemExit) as ended, interruptible("this command"):
-        work()
+        cut_short(by, left)
     assert ended.value.code == 128 + by
-    assert "Go on with:\n  this command" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "Go on with:\n  this command" in told.out
+    assert ("AttributeError: half built" in told.err) is isinstance(left, AttributeError)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What is measured, its names and directions, declared once."""
+"""What is measured, split by split."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -109,17 +110,23 @@ def interruptible(again: str) -> Iterator[None]:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     handled = [signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
-    if handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # who ignores it, as nohup does
+    if (
+        handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # else it is ignored, as behind a script's &
         handled.append(signal.SIGINT)
     previous = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
+        if received:  # whoever cut a trial short took the signal for an error of that trial
+            raise SystemExit(128 + received[0])
     except BaseException as error:
         # What a signal cuts short may raise an error of its own as it is put away: the signal is the reason then.
         if received or isinstance(error, KeyboardInterrupt | SystemExit):
+            if isinstance(error, Exception):
+                print(f"after the signal: {type(error).__name__}: {error}", file=sys.stderr)
             print(f"interrupted; every trial that finished is kept. Go on with:\n  {again}", flush=True)
-            code = error.code if isinstance(error, SystemExit) else 128 + (received or [signal.SIGINT])[0]
-            raise SystemExit(code) from None
+            code = error.code if isinstance(error, SystemExit) and not received else None
+            raise SystemExit(128 + (received or [signal.SIGINT])[0] if code is None else code) from error
         if isinstance(error, ValueError) and not isinstance(error, HydraException):
             # dogbreed.app would take it for a mistake in the config, which has been composed by now.
             raise RuntimeError("a defect in the sweep") from error

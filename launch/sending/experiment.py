@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.directions import DIRECTIONS
@@ -25,8 +26,8 @@ from launch.settings import JobSettings, TunerSettings, make_settings
 FLEET = "fleet"
 #: The bucket of the process backend that is this machine's own files.
 LOCAL = "s3://local"
-#: Pictures that are drawn wherever a run needs them.
-_SAMPLE = "dogbreed.data.datamodule.SampleDataModule"
+#: Pictures that are drawn wherever a run needs them, and pictures in a folder: by name, as their module loads torch.
+_DRAWN, _FOLDER = (f"dogbreed.data.datamodule.{name}" for name in ("SampleDataModule", "BreedDataModule"))
 
 
 @dataclass(frozen=True)
@@ -213,9 +214,24 @@ def example_lines() -> list[str]:
 def _files_of(config: DictConfig) -> dict[str, Path]:
     """Channel -> what the config reads on this machine; a drawn sample is drawn there."""
     found = {}
-    if config.data._target_ != _SAMPLE and not OmegaConf.is_missing(config.data, "root"):
+    if not _is_drawn(config.data._target_) and not OmegaConf.is_missing(config.data, "root"):
         found["data"] = Path(os.path.expanduser(config.data.root))
     weights = config.backbone.weights
     if isinstance(weights, str) and (os.sep in weights or Path(weights).exists()):
         found["weights"] = Path(os.path.expanduser(weights))
     return found
+
+
+def _is_drawn(target: str) -> bool:
+    """Whether a data module draws its pictures, so that none have to travel."""
+    if target in (_DRAWN, _FOLDER):
+        return target == _DRAWN
+    from dogbreed.data.datamodule import SampleDataModule
+
+    try:
+        return issubclass(get_class(target), SampleDataModule)
+    except (ImportError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"data._target_={target}: {reason}", "the name of a data module", "set data._target_"
+        ) from error

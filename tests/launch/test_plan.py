@@ -108,3 +108,11 @@ def test_tune__best_epochs_alone_are_refused(command: Command) -> None:
     ended = command(launch.tune.main, "experiment=quickstart", *_SAID, "search_space=lr_batch", "best_epochs=9")
     assert ended.code == 1
     assert "add train_best=true" in ended.err
+
+
+def test_plan__of_a_data_module_that_does_not_exist_says_so(command: Command) -> None:
+    wrong = "data._target_=dogbreed.data.datamodule.Nope"
+    ended = command(launch.plan.main, "experiment=quickstart", wrong, "sagemaker.channels.data=s3://dogs/data", *_SAID)
+    assert ended.code == 1
+    assert "data._target_=dogbreed.data.datamodule.Nope" in ended.err
+    assert "Traceback" not in ended.err

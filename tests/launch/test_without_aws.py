@@ -66,10 +66,18 @@ def test_refusals__need_no_aws_package(module: str, argument: str, told: str, tm
 
 
 def test_plan__needs_botocore_alone(tmp_path: Path) -> None:
-    ended = run("launch.plan", ["experiment=quickstart", *_SAID], _ALL_BUT_BOTOCORE, tmp_path)
+    ended = run("launch.plan", ["experiment=quickstart", *_SAID], (*_ALL_BUT_BOTOCORE, "torch"), tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "nothing is wrong with it" in ended.stdout
     assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_plan__of_a_rule_that_cannot_be_needs_no_torch_either(tmp_path: Path) -> None:
+    wrong = "+health.rules.UnchangedTensor.foo=-5"
+    ended = run("launch.plan", ["experiment=quickstart", wrong, *_SAID], (*_ALL_BUT_BOTOCORE, "torch"), tmp_path)
+    assert ended.returncode == 1
+    assert "health.rules.UnchangedTensor cannot be made" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_plan__without_an_image_says_what_to_install(tmp_path: Path) -> None:
