@@ -110,9 +110,8 @@ def interruptible(again: str) -> Iterator[None]:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     handled = [signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
-    if (
-        handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # else it is ignored, as behind a script's &
+    # Where it has another handler it is ignored, as behind a script's &, or somebody else's.
+    if handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         handled.append(signal.SIGINT)
     previous = {number: signal.signal(number, stop) for number in handled}
     try:
