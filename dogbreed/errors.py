@@ -61,6 +61,21 @@ class OutputError(DogbreedError):
     """A file or directory that cannot be written."""
 
 
+class RequestError(DogbreedError):
+    """A request over HTTP that is not answered.
+
+    Args:
+        status: of the HTTP answer: 400, 404, 405, 408, 413, 415 or 503.
+        got: as in every error.
+        allowed: as in every error.
+        hint: as in every error.
+    """
+
+    def __init__(self, status: int, got: str, allowed: str, hint: str) -> None:
+        super().__init__(got, allowed, hint)
+        self.status = status
+
+
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """A suggestion of the known names nearest to `name`, or the empty string.
 

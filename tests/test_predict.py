@@ -52,7 +52,8 @@ def test_jsonl__has_the_documented_fields(predict: Command, pictures: list[Path]
     line = lines_of(predict("--format", "jsonl", pictures[0]).out)[0]
 
     candidate = ["breed", "class_name", "index", "probability"]
-    assert [list(line), *map(list, line["top_k"])] == [["path", *candidate, "top_k"], *[candidate] * 4]
+    assert list(line) == ["path", *candidate, "top_k", "unsure", "look_alikes", "model"]
+    assert [list(one) for one in line["top_k"]] == [candidate] * 4
 
 
 def test_csv__parses_back_to_what_jsonl_says(
@@ -61,10 +62,8 @@ def test_csv__parses_back_to_what_jsonl_says(
     rows = csv.DictReader(io.StringIO(predict("--format", "csv", *pictures).out))
     read = [
         {
-            **{key: row[key] for key in ("path", "breed", "class_name")},
-            "index": int(row["index"]),
-            "probability": float(row["probability"]),
-            "top_k": json.loads(row["top_k"]),
+            **{key: row[key] for key in ("path", "breed", "class_name", "model")},
+            **{key: json.loads(row[key]) for key in ("index", "probability", "top_k", "unsure", "look_alikes")},
         }
         for row in rows
     ]
@@ -77,14 +76,42 @@ def test_table__has_a_line_for_each_picture(
 ) -> None:
     header, *rows = predict(*pictures).out.splitlines()
 
-    assert header.split() == ["picture", "breed", "probability", "runners-up"]
+    assert header.split() == ["picture", "breed", "probability", "runners-up", "often", "confused", "with"]
     for row, answer in zip(rows, expected, strict=True):
         path, rest = row.split(maxsplit=1)
         others = ", ".join(f"{other['breed']} {other['probability']:.1%}" for other in answer["top_k"][1:])
-        assert (path, " ".join(rest.split())) == (
-            answer["path"],
-            f"{answer['breed']} {answer['probability']:.1%} {others}",
-        )
+        confused = ", ".join(other["breed"] for other in answer["look_alikes"])
+        said = [answer["breed"], f"{answer['probability']:.1%}", "unsure" * answer["unsure"], others, confused]
+        assert (path, " ".join(rest.split())) == (answer["path"], " ".join(filter(None, said)))
+
+
+@pytest.mark.parametrize("kind", ["table", "jsonl", "csv"])
+def test_predict__compares_with_the_breed_that_is_named(
+    kind: str, predict: Command, pictures: list[Path], expected: list[dict[str, Any]]
+) -> None:
+    breed, rank = expected[0]["top_k"][1]["breed"], 2
+    ended = predict("--format", kind, "--correct-breed", breed, pictures[0])
+
+    said = {"table": f"{breed}: rank {rank}, ", "jsonl": f'"rank": {rank}, "right": false', "csv": f'""rank"": {rank}'}
+    assert said[kind] in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--correct-breed", "Breeed A"], "did you mean Breed A"),
+        (["--correct-index", "4"], "allowed: 0 to 3"),
+        (["--engine", "steam"], "steam"),
+        (["--engine", "openvino"], "dogbreed.export"),
+    ],
+)
+def test_predict__refuses_what_the_classifier_has_not(
+    arguments: list[str], said: str, predict: Command, pictures: list[Path]
+) -> None:
+    ended = predict(*arguments, pictures[0])
+
+    assert (ended.code, ended.out) == (1, "")
+    assert said in ended.err
 
 
 def test_table__takes_marks_in_a_name_as_they_are(predict: Command, pictures: list[Path], tmp_path: Path) -> None:
@@ -102,7 +129,7 @@ def test_predict__answers_alike_in_batches_of_any_size(
 
     assert [line["path"] for line in lines] == [answer["path"] for answer in expected]
     assert [line["probability"] for line in lines] == pytest.approx(
-        [answer["probability"] for answer in expected], abs=1e-6
+        [answer["probability"] for answer in expected], abs=2e-6
     )
 
 

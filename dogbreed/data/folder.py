@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dogbreed.data.images import EXTENSIONS
-from dogbreed.errors import DataError, did_you_mean
+from dogbreed.errors import ConfigError, DataError, did_you_mean
 
 SPLITS = ("train", "val", "test")
 _FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
@@ -218,3 +218,27 @@ def _is_class(entry: os.DirEntry[str]) -> bool:
 def _rank(seed: int, name: str, path: str) -> bytes:
     class_and_file = "/".join(Path(path).parts[-2:])
     return hashlib.sha256(f"{seed}/{name}/{class_and_file}".encode("utf-8", "surrogateescape")).digest()
+
+
+def find_pictures(paths: Iterable[str]) -> Iterator[str]:
+    """The files named, and the pictures in the folders named, hidden ones left out, in sorted order.
+
+    Raises:
+        ConfigError: a folder holds no picture.
+    """
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        found = [
+            os.path.join(parent, name)
+            for parent, _, files in sorted(os.walk(path))
+            if not any(part.startswith(".") for part in os.path.relpath(parent, path).split(os.sep) if part != ".")
+            for name in sorted(files)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+        ]
+        if not found:
+            raise ConfigError(
+                f"no picture in {path}", f"{', '.join(sorted(EXTENSIONS))}", "name other files or folders"
+            )
+        yield from found

@@ -75,11 +75,11 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         name = "the picture" if isinstance(source, bytes | Image.Image) else os.fspath(source)
     try:
         if isinstance(source, Image.Image):
-            _check_size(source, name)
+            check_size(*source.size, name)
             return _to_tensor(_to_rgb(source))
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         with _opened(data) as image:
-            _check_size(image, name)
+            check_size(*image.size, name)
             pixels = _decode_upright_jpeg(data) if _is_upright_jpeg(image) else None
             return _to_tensor(_to_rgb(image) if pixels is None else pixels)
     except ImageError:
@@ -101,7 +101,7 @@ def is_plain_jpeg(content: bytes, most_pixels: int = MAX_PIXELS) -> bool:
     """
     try:
         with _opened(content) as image:
-            _check_size(image, "")
+            check_size(*image.size, "")
             turn = image.getexif().get(ExifTags.Base.Orientation, None if "exif" in image.info else 1)
             components = [component[0] for component in getattr(image, "layer", [])]
             rgb = image.info.get("adobe_transform", 1) != 1 or components == list(b"RGB")
@@ -120,8 +120,13 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             yield image
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    width, height = image.size
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse a picture that has too many pixels, or is too narrow, to be worked on.
+
+    Raises:
+        ImageError: it has more than `MAX_PIXELS`, or is narrower than 1 to `MAX_ASPECT`.
+        ValueError: it has none.
+    """
     if width * height > MAX_PIXELS:
         raise _too_large(f"{name} has {width} x {height} pixels")
     if width * height == 0:

@@ -1,8 +1,10 @@
 """The artifact: one directory that says all there is to know about a trained classifier.
 
-artifact.json   versions, backbone, head, transform, class names, metrics, data counts, checksum of the weights
+artifact.json   versions, backbone, head, transform, class names, calibration, look-alikes, metrics, data counts,
+                checksum of the weights
 weights.safetensors   backbone.* and head.*
 README.md       the same for people: a model card
+thumbnails/     if asked for, a picture of each class: 0000.jpg, ...
 """
 
 from __future__ import annotations
@@ -23,13 +25,16 @@ from torch import Tensor
 
 from dogbreed.data.transforms import TransformSpec
 from dogbreed.errors import ArtifactError, ConfigError, DogbreedError
-from dogbreed.files import new_folder, write_json, write_text
+from dogbreed.files import new_folder, write_bytes, write_json, write_text
 from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.heads import Head, make_head
+from dogbreed.serving.calibration import Calibration, LookAlikes
 from dogbreed.serving.card import model_card
 from dogbreed.serving.names import readable
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, 2)  # 1 had no calibration and no look-alikes
+_THUMBNAILS = "thumbnails"
 _JSON, _WEIGHTS, _CARD = "artifact.json", "weights.safetensors", "README.md"
 _PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "safetensors", "numpy")
 
@@ -43,17 +48,38 @@ class Artifact:
         head: with its trained weights.
         class_names: length C, in the order of the logits.
         about: everything in artifact.json.
+        calibration: of its probabilities; None where there was no val to fit it on.
+        look_alikes: of each class, in their order; empty where none are known.
+        directory: where it was loaded from, if it was.
     """
 
     backbone: Backbone
     head: Head
     class_names: tuple[str, ...]
     about: dict[str, Any]
+    calibration: Calibration | None = None
+    look_alikes: LookAlikes = ()
+    directory: Path | None = None
 
     @property
     def breeds(self) -> tuple[str, ...]:
         """The class names as people write them, length C."""
         return tuple(readable(name) for name in self.class_names)
+
+    @property
+    def identity(self) -> str:
+        """Which classifier this is: its backbone's name and the start of its weights' checksum."""
+        return f"{self.about['backbone']['name']}-{self.about['weights_sha256'][:12]}"
+
+    def thumbnail(self, index: int) -> bytes | None:
+        """A picture of the class, as a JPEG file's content; None where the artifact holds none."""
+        path = None if self.directory is None else thumbnail_path(self.directory, index)
+        return path.read_bytes() if path is not None and path.is_file() else None
+
+
+def thumbnail_path(directory: Path, index: int) -> Path:
+    """Where an artifact keeps the picture of a class."""
+    return directory / _THUMBNAILS / f"{index:04d}.jpg"
 
 
 def save_artifact(
@@ -65,6 +91,9 @@ def save_artifact(
     metrics: Mapping[str, float] | None = None,
     counts: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
+    calibration: Calibration | None = None,
+    look_alikes: LookAlikes = (),
+    thumbnails: Mapping[int, bytes] | None = None,
 ) -> Path:
     """Write an artifact, whole or not at all; one that was there is replaced.
 
@@ -76,6 +105,9 @@ def save_artifact(
         metrics: such as {"test/acc": 0.83}, for the card.
         counts: pictures of each split, for the card.
         notes: sentences that a user of the artifact should know.
+        calibration: of its probabilities, fitted on val.
+        look_alikes: what each class is confused with, length C, or empty.
+        thumbnails: a JPEG file's content by class index.
 
     Raises:
         ConfigError: there is not one name for each output of the head.
@@ -97,6 +129,8 @@ def save_artifact(
         "head": {"kind": head.kind, **head.settings()},
         "transform": backbone.transform.to_dict(),
         "class_names": list(class_names),
+        "calibration": None if calibration is None else calibration.to_dict(),
+        "look_alikes": [[[other, share] for other, share in others] for others in look_alikes],
         "metrics": dict(metrics or {}),
         "pictures": dict(counts or {}),
         "notes": list(notes),
@@ -107,6 +141,8 @@ def save_artifact(
     with new_folder(directory) as folder:
         (folder / _WEIGHTS).write_bytes(weights)
         write_json(folder / _JSON, about)
+        for index, content in (thumbnails or {}).items():
+            write_bytes(thumbnail_path(folder, index), content)
         write_text(folder / _CARD, model_card(about))
     return directory
 
@@ -128,6 +164,8 @@ def load_artifact(directory: str | Path) -> Artifact:
         head = make_head(settings.pop("kind"), settings)
         class_names = tuple(str(name) for name in about["class_names"])
         expected = about["weights_sha256"]
+        calibration = None if about.get("calibration") is None else Calibration.from_dict(about["calibration"])
+        look_alikes = _read_look_alikes(about.get("look_alikes", []), len(class_names))
         _check_transform(backbone)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, DogbreedError) as error:
         raise _damaged(directory / _JSON, f"its {_JSON} describes no classifier: {error!r}") from error
@@ -139,7 +177,16 @@ def load_artifact(directory: str | Path) -> Artifact:
         raise _damaged(directory / _WEIGHTS, f"its tensors do not fit its {_JSON}: {error}") from error
     if len(class_names) != head.num_classes:
         raise _damaged(directory / _JSON, f"{len(class_names)} class names for {head.num_classes} outputs")
-    return Artifact(backbone, head.eval(), class_names, about)
+    return Artifact(backbone, head.eval(), class_names, about, calibration, look_alikes, directory)
+
+
+def _read_look_alikes(found: Any, num_classes: int) -> LookAlikes:
+    """Raises TypeError or ValueError where they are not of these classes."""
+    look_alikes = tuple(tuple((int(other), float(share)) for other, share in others) for others in found)
+    known = all(0 <= other < num_classes and 0 <= share <= 1 for others in look_alikes for other, share in others)
+    if not known or len(look_alikes) not in (0, num_classes):
+        raise ValueError(f"look-alikes that are not of its {num_classes} classes")
+    return look_alikes
 
 
 def _check_transform(backbone: Backbone) -> None:
@@ -162,10 +209,12 @@ def _read_about(directory: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") not in _READABLE:
         found = about.get("format") if isinstance(about, dict) else type(about).__name__
         raise ArtifactError(
-            f"{path}: format {found!r}", f"format {FORMAT}", "load it with the release that wrote it, or train again"
+            f"{path}: format {found!r}",
+            f"format {FORMAT} or older",
+            "load it with the release that wrote it, or train again",
         )
     return about
 

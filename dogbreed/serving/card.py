@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dogbreed.serving.calibration import Calibration
 from dogbreed.serving.names import readable
 
 
@@ -15,6 +16,11 @@ def model_card(about: dict[str, Any]) -> str:
     metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in about["metrics"].items())
     pictures = "\n".join(f"| {split} | {count:,} |" for split, count in about["pictures"].items())
     notes = "".join(f"\n> {note}\n" for note in about["notes"])
+    calibration = about["calibration"]
+    trust = (
+        "not calibrated: " if calibration is None else f"calibrated on {calibration['pictures']:,} pictures of val: "
+    )
+    trust += "every answer is marked unsure" if calibration is None else Calibration.from_dict(calibration).describe()
     return f"""# {len(names)} classes on a frozen {backbone["name"]}
 {notes}
 A {head["kind"]} head on the {backbone["num_features"]} features of {backbone["library"]}'s {backbone["name"]}
@@ -30,6 +36,8 @@ Classes: {shown}
 | split | pictures |
 |---|---|
 {pictures}
+
+Its probabilities are {trust}.
 
 It answers with one of its {len(names)} classes for every picture, also for one that shows none of them.
 

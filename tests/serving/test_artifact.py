@@ -204,7 +204,7 @@ def test_artifact__with_an_edited_description_is_an_error(change: Callable[..., 
 def test_artifact__of_a_later_format_names_both(artifact: Path) -> None:
     edit(artifact, lambda about: about.update(format=99))
 
-    with pytest.raises(ArtifactError, match="format 99\n  allowed: format 1"):
+    with pytest.raises(ArtifactError, match="format 99\n  allowed: format 2 or older"):
         load_artifact(artifact)
 
 
