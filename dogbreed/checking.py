@@ -26,9 +26,12 @@ def check_settings(config: DictConfig) -> None:
         if not _is_whole(value) or value < least or (most is not None and value > most):
             allowed = f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
             raise ConfigError(f"{key}={value}", allowed, f"set {key}")
-    for key in ("resume", "report"):
+    for key in ("resume", "report", "thumbnails"):
         if not isinstance(config[key], bool):
             raise ConfigError(f"{key}={config[key]}", "true or false", f"set {key}")
+    precision = config.sure_precision
+    if isinstance(precision, bool) or not isinstance(precision, int | float) or not 0 < precision <= 1:
+        raise ConfigError(f"sure_precision={precision}", "above 0, at most 1", "set sure_precision")
     direction(config.monitor)
 
 

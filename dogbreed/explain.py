@@ -33,6 +33,7 @@ from dogbreed.phases import clock, phase, restart
 from dogbreed.prepare import Prepared, say
 from dogbreed.reports.pictures import keep_pictures
 from dogbreed.reports.run_report import write_report
+from dogbreed.training.calibration import Calibrator
 from dogbreed.training.predictions import COLUMNS, TestPredictions, answers
 
 HEALTH, DATA, PREDICTIONS = "health.json", "data.json", "predictions.csv"
@@ -40,7 +41,7 @@ SAMPLE_S = 0.5  # between two looks at the machine, as in SageMaker's profiler
 
 
 class Watch:
-    """What watches a run: the rules, the profile, the answers to test, and a debugger's hook if one is configured.
+    """What watches a run: the rules, the profile, the answers to val and test, and a debugger's hook if there is one.
 
     Args:
         config: of the run.
@@ -49,6 +50,10 @@ class Watch:
         sampler: of the machine, running.
         rules: see `dogbreed.checking.make_rules`.
         hook: see `make_hook`.
+
+    Attributes:
+        callbacks: for the trainer.
+        calibrator: one of them: what val teaches about the answers.
     """
 
     def __init__(
@@ -62,7 +67,8 @@ class Watch:
     ) -> None:
         self._directory, self._pictures, self._sampler = directory, prepared.pictures, sampler
         self._report = config.report
-        self._profiler, self._predictions = RunProfiler(sampler), TestPredictions()
+        self._profiler, self.calibrator = RunProfiler(sampler), Calibrator(config.sure_precision)
+        self._predictions = TestPredictions(lambda: self.calibrator.temperature)
         self._preset = _choice("health")
         self._monitor = HealthMonitor(
             Panel(rules),
@@ -78,7 +84,7 @@ class Watch:
         )
         if prepared.features is not None and prepared.features.pixels is not None:
             self._monitor.see(PictureStats(*prepared.features.pixels))
-        self.callbacks: list[pl.Callback] = [self._profiler, self._predictions]
+        self.callbacks: list[pl.Callback] = [self._profiler, self.calibrator, self._predictions]
         self.callbacks += [self._monitor] if rules else []
         self.callbacks += [hook] if hook is not None else []
 

@@ -29,9 +29,11 @@ from dogbreed.models.classifier import BreedClassifier, balanced_weights
 from dogbreed.models.heads import initialise
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
+from dogbreed.reports.pictures import class_thumbnails
 from dogbreed.runs import command, is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
+from dogbreed.training.calibration import Calibrator
 from dogbreed.training.epoch_line import BEST_EPOCH, epoch_line
 from dogbreed.training.interruption import LAST, StopTogether, check_checkpoint
 
@@ -78,7 +80,7 @@ def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str |
             if failed:
                 watch.write_failed()
     if trainer.is_global_zero:
-        _save(config, directory, model, datamodule, metrics)
+        _save(config, directory, model, datamodule, metrics, watch.calibrator)
         say("\n".join(found))
         watch.write_rest()
     return metrics[config.monitor]
@@ -161,13 +163,19 @@ def check_counted(metrics: dict[str, float], datamodule: BreedDataModule) -> Non
 
 
 def _save(
-    config: DictConfig, directory: Path, model: BreedClassifier, datamodule: BreedDataModule, metrics: dict[str, float]
+    config: DictConfig,
+    directory: Path,
+    model: BreedClassifier,
+    datamodule: BreedDataModule,
+    metrics: dict[str, float],
+    learned: Calibrator,
 ) -> None:
     write_json(directory / "metrics.json", metrics)
     confusion = model.confusion_matrix.numpy()
     write_evaluation(directory, confusion, model.class_names, f"test: {metrics['test/acc']:.1%} right")
     unreadable = Counter(entry.split for entry in datamodule.skipped if entry.reason.startswith("unreadable"))
     counts = {name: len(datamodule.split(name)) - unreadable[name] for name in SPLITS}
+    train = datamodule.split("train")
     artifact = save_artifact(
         config.paths.artifact,
         model.backbone,
@@ -176,8 +184,12 @@ def _save(
         metrics=metrics,
         counts=counts,
         notes=list(config.notes),
+        calibration=learned.calibration,
+        look_alikes=learned.look_alikes,
+        thumbnails=class_thumbnails(train.paths, train.targets) if config.thumbnails else None,
     )
     say(BEST_EPOCH + epoch_line(metrics))
+    say(learned.describe())
     for note in config.notes:
         say(note)
     say(f"wrote {directory}/: metrics.json, metrics.csv, per_class.csv, confused.csv, confusion.png, artifact/")

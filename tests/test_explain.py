@@ -74,9 +74,14 @@ def test_predictions__are_those_of_the_artifact(trained_run: Path, shared_folder
     predictor = Predictor.load(trained_run / "artifact")
     assert [Path(row["path"]).parent.name for row in rows] == [row["true"] for row in rows]
     assert data["pictures"] == {"train": [8] * 4, "val": [4] * 4, "test": [4] * 4}
-    for row, said in zip(rows, predictor.predict([row["path"] for row in rows]), strict=True):
+    assert predictor.artifact.calibration is not None
+    assert predictor.artifact.calibration.temperature != 1
+    for row in rows:
+        said = predictor(row["path"], correct_breed=row["true"])
+        assert said.correct is not None
         assert row["predicted"] == said.class_name
-        assert float(row["probability"]) == pytest.approx(said.probability, abs=1e-3)
+        assert float(row["probability"]) == pytest.approx(said.probability, abs=1e-5)
+        assert float(row["probability_of_true"]) == pytest.approx(said.correct.probability, abs=1e-5)
 
 
 def test_rule_of_ones_own__is_named_in_the_config(

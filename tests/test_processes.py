@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dogbreed.serving.artifact import load_artifact
+
 pytestmark = pytest.mark.slow
 
 EPOCHS = 4
@@ -102,6 +104,10 @@ def test_two_processes__train_and_evaluate_as_one(small_run: list[str], shared_f
         assert code == 0, output
         assert output.count("epoch=0 ") == 1, "every process printed its own line"
         results.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+        assert output.count("calibrated on val (16 pictures)") == 1, output
+    fitted = [load_artifact(tmp_path / name / "artifact").calibration for name in ("one", "two")]
+    temperatures = [one.temperature for one in fitted if one is not None]
+    assert math.isclose(*temperatures, rel_tol=1e-3)
     for key, value in results[0].items():
         assert math.isclose(results[1][key], value, rel_tol=1e-5, abs_tol=1e-6 if "loss" in key else 0.01), key
 

@@ -143,9 +143,10 @@ class BreedClassifier(pl.LightningModule):
         self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts the batch in val/*."""
-        self._step(batch, "val")
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The logits (B, C); counts the batch in val/*."""
+        _, logits = self._step(batch, "val")
+        return logits
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The logits (B, C); counts the batch in test/* and in the confusion matrix."""

@@ -1,10 +1,11 @@
-"""Keeps thumbnails of what went wrong, while the photographs are at hand."""
+"""Makes thumbnails while the photographs are at hand: of what went wrong, and of each class."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ PICTURES_A_PAIR = 3
 SIDE = 240
 _BYTES = 15_000
 _QUALITIES = (82, 70, 55, 40)
+
+CLASS_SIDE = 160
+_CLASS_QUALITY = 80
 
 
 def keep_pictures(
@@ -86,22 +90,46 @@ class _Keeper:
         return f"{FOLDER}/{name}"
 
 
+def class_thumbnails(paths: Sequence[str], targets: Sequence[int]) -> dict[int, bytes]:
+    """By class index, a small JPEG of its first photograph that can be read.
+
+    Args:
+        paths: photographs.
+        targets: the class index of each.
+    """
+    found: dict[int, bytes] = {}
+    for path, target in zip(paths, targets, strict=True):
+        if target not in found:
+            with suppress(ImageError):  # the next one then
+                found[target] = _jpeg(_shrunk(path, CLASS_SIDE), _CLASS_QUALITY)
+    return found
+
+
 def thumbnail(path: str) -> bytes:
     """A JPEG of the photograph, upright, no side over SIDE pixels, about 15 kB at most.
 
     Raises:
         ImageError: it cannot be read.
     """
-    picture = Image.fromarray(decode_image(path).permute(1, 2, 0).numpy())
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture = _shrunk(path, SIDE)
     content = b""
     for quality in _QUALITIES:
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=quality, optimize=True)
-        content = file.getvalue()
+        content = _jpeg(picture, quality)
         if len(content) <= _BYTES:
             break
     return content
+
+
+def _shrunk(path: str, side: int) -> Image.Image:
+    picture = Image.fromarray(decode_image(path).permute(1, 2, 0).numpy())
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue()
 
 
 def _pairs(

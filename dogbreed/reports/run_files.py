@@ -34,6 +34,7 @@ from dogbreed.reports.values import (
     text_or_none,
     whole,
 )
+from dogbreed.serving.calibration import Calibration
 
 
 def read_run(directory: Path) -> Run:
@@ -74,6 +75,8 @@ def _artifact(content: Any) -> Mapping[str, Any]:
         text_or_none(mapping(mapping(content).get(part, {})).get(key))
     for name in entries(content.get("class_names", [])):
         text(name)
+    if content.get("calibration") is not None:
+        Calibration.from_dict(content["calibration"])
     return mapping(content)
 
 

@@ -31,6 +31,7 @@ from dogbreed.reports.scores import calibrate, count_confusion, most_confused
 from dogbreed.reports.svg import Plot
 from dogbreed.reports.verdict import class_sizes, consequences, findings, judge
 from dogbreed.reports.words import count
+from dogbreed.serving.calibration import Calibration
 
 _NO_TEST = "the run did not get to its test, or is older than this file"
 _LISTED = 200  # skipped files; the file itself has them all
@@ -185,7 +186,13 @@ def _calibration(run: Run) -> dict[str, Any] | None:
         return None
     right = [answer.true == answer.predicted for answer in run.predictions]
     found = calibrate([answer.probability for answer in run.predictions], right)
-    return {"found": found, "plots": [draw_reliability(found), draw_confidence(found)]}
+    plots = [draw_reliability(found), draw_confidence(found)]
+    if run.artifact.get("calibration") is None:
+        return {"found": found, "plots": plots, "fitted": None}
+    fitted = Calibration.from_dict(run.artifact["calibration"])
+    sure = [hit for hit, answer in zip(right, run.predictions, strict=True) if fitted.is_sure(answer.probability)]
+    precision = sum(sure) / len(sure) if sure else None
+    return {"found": found, "plots": plots, "fitted": fitted, "sure": len(sure) / len(right), "precision": precision}
 
 
 def _data(run: Run) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
-import torch.distributed
-from torch import Tensor
 
 from dogbreed.data.dataset import Batch
+from dogbreed.serving.answer import DIGITS
+from dogbreed.training.calibration import probabilities
+from dogbreed.training.joining import join
 
 COLUMNS = ("path", "true", "predicted", "probability", "probability_of_true")
 
@@ -21,8 +22,8 @@ class Prediction(NamedTuple):
         position: which picture of the split it is.
         target: its class index.
         predicted: the class index with the largest probability.
-        probability: of `predicted`, in [0, 1].
-        probability_of_true: of `target`, in [0, 1].
+        probability: of `predicted`, calibrated, in [0, 1].
+        probability_of_true: of `target`, calibrated, in [0, 1].
     """
 
     position: int
@@ -33,16 +34,21 @@ class Prediction(NamedTuple):
 
 
 class TestPredictions(pl.Callback):
-    """Collects the answers of `trainer.test`, of all processes: `predictions`, by position."""
+    """Collects the answers of `trainer.test`, of all processes: `predictions`, by position.
+
+    Args:
+        temperature: what the logits are divided by, asked when the test begins.
+    """
 
     __test__ = False  # no test class, whatever pytest thinks of its name
 
-    def __init__(self) -> None:
+    def __init__(self, temperature: Callable[[], float] = lambda: 1.0) -> None:
+        self._ask, self._temperature = temperature, 1.0
         self.predictions: list[Prediction] = []
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget an earlier test."""
-        self.predictions = []
+        self.predictions, self._temperature = [], self._ask()
 
     def on_test_batch_end(
         self,
@@ -54,7 +60,7 @@ class TestPredictions(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the logits that the test step returned."""
-        probs: Tensor = outputs.float().softmax(dim=1)
+        probs = probabilities(outputs, self._temperature)
         best = probs.max(dim=1)
         of_true = probs.gather(1, batch.targets[:, None])[:, 0]
         columns = (batch.positions, batch.targets, best.indices, best.values, of_true)
@@ -63,11 +69,7 @@ class TestPredictions(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Join what the processes have, in the split's order."""
-        if trainer.world_size > 1:
-            shares: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(shares, self.predictions)
-            self.predictions = [prediction for share in shares for prediction in share]
-        self.predictions.sort()
+        self.predictions = sorted(join(trainer, self.predictions))
 
 
 def answers(
@@ -85,8 +87,8 @@ def answers(
             "path": paths[one.position],
             "true": class_names[one.target],
             "predicted": class_names[one.predicted],
-            "probability": f"{one.probability:.4f}",
-            "probability_of_true": f"{one.probability_of_true:.4f}",
+            "probability": f"{one.probability:.{DIGITS}f}",
+            "probability_of_true": f"{one.probability_of_true:.{DIGITS}f}",
         }
         for one in predictions
     ]

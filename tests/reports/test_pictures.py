@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dogbreed.errors import OutputError
-from dogbreed.reports.pictures import keep_pictures
+from dogbreed.reports.pictures import class_thumbnails, keep_pictures
 
 
 def draw(path: Path, width: int = 60, height: int = 40, **options: Any) -> str:
@@ -111,3 +111,11 @@ def test_keep_pictures__below_a_file_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         keep_pictures(tmp_path / "file", [], lambda name: None)
+
+
+def test_class_thumbnails__of_the_first_picture_of_each_class_that_can_be_read(tmp_path: Path) -> None:
+    paths = [draw(tmp_path / f"{number}.jpg", width=400 + 40 * number, height=200) for number in range(4)]
+    Path(paths[0]).write_bytes(b"text")
+    found = class_thumbnails(paths, [2, 2, 0, 0])
+    sizes = {index: Image.open(io.BytesIO(content)).size for index, content in found.items()}
+    assert sizes == {2: (160, 73), 0: (160, 67)}

@@ -22,7 +22,7 @@ from dogbreed.reports.run_files import read_run
 from dogbreed.reports.run_plots import draw_machine
 from dogbreed.reports.run_report import write_report
 from dogbreed.reports.verdict import findings, judge
-from dogbreed.reports.words import NOTHING
+from dogbreed.reports.words import NOTHING, percent
 from tests.reports.conftest import CONTRASTS, OUTCOMES, evaluate_all
 
 Look = Callable[..., Any]
@@ -244,6 +244,8 @@ def changed(path: Path, keys: list[Any], value: Any) -> None:
     [
         ("artifact/artifact.json", ["backbone"], None),
         ("artifact/artifact.json", ["backbone"], "resnet"),
+        ("artifact/artifact.json", ["calibration"], 5),
+        ("artifact/artifact.json", ["calibration", "temperature"], 0),
         ("run.json", ["git"], 5),
         ("data.json", ["class_names"], [1, 2, 3, 4]),
         ("data.json", ["pictures", "test"], [-4, 1, 1, 1]),
@@ -296,6 +298,29 @@ def test_report__shows_the_profile_as_it_is_written(run: Path, samples: int) -> 
     assert read_run(run).folder.problems == {}
     assert ("sample , every" in text or ", every 0.5 s" in text) == (samples > 1)
     assert "5 s in all" in text
+
+
+def test_report__says_how_the_threshold_of_val_held_on_test(run: Path) -> None:
+    fitted = {
+        "temperature": 1.5,
+        "ece_before": 0.1,
+        "ece_after": 0.05,
+        "precision": 0.9,
+        "coverage": 0.6,
+        "pictures": 9,
+    }
+    answers = read_run(run).predictions
+    threshold = sorted(answer.probability for answer in answers)[4]
+    changed(run / "artifact/artifact.json", ["calibration"], {**fitted, "threshold": threshold})
+    sure = [answer.true == answer.predicted for answer in answers if answer.probability >= threshold]
+    expected = (
+        f"On test {percent(len(sure) / 16, 1)} are sure, and {percent(sum(sure) / len(sure), 1)} of those are right"
+    )
+    assert expected.replace("\N{NO-BREAK SPACE}", " ") in text_of(write_report(run))
+    changed(run / "artifact/artifact.json", ["calibration"], {**fitted, "threshold": None})
+    assert "every answer is marked unsure" in text_of(write_report(run))
+    changed(run / "artifact/artifact.json", ["calibration"], None)  # a run of an earlier version
+    assert "unsure" not in text_of(write_report(run))
 
 
 def test_draw_machine__leaves_a_gap_where_nothing_was_measured(run: Path) -> None:
