@@ -24,9 +24,9 @@ from dogbreed.data.folder import SPLITS, Split, describe_skipped
 from dogbreed.data.loading import SplitLoaders
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
+from dogbreed.features.conversion import CALIBRATION_PICTURES
 from dogbreed.features.datamodule import FeatureDataModule
 from dogbreed.features.engines import Engine, make_engine
-from dogbreed.features.openvino import CALIBRATION_PICTURES
 from dogbreed.features.pictures import digests
 from dogbreed.features.precision import TRAIN_PICTURES, check_setting
 from dogbreed.features.reading import Pixels, measure_pixels

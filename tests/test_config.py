@@ -15,6 +15,7 @@ from dogbreed.app import build, prepare
 from dogbreed.checking import make_rules, needs_pixels
 from dogbreed.sweeps.settings import Settings
 from dogbreed.sweeps.space import parse_space
+from launch.hosting.settings import EndpointSettings
 from launch.settings import JobSettings, TunerSettings, make_settings
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -28,6 +29,9 @@ def compose(name: str, *overrides: str) -> DictConfig:
     with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
         return hydra.compose(name, overrides=list(overrides))
 
+#: The configs of endpoints, which hold no run: what each must be given.
+HOSTING = {"deploy": ("artifact", "name"), "transform": ("artifact", "input", "output")}
+
 
 def swept(*overrides: str) -> Any:
     """What Hydra's own part of the config says of a sweep."""
@@ -36,8 +40,12 @@ def swept(*overrides: str) -> Any:
         return hydra.compose("train", overrides=[*overrides], return_hydra_config=True).hydra.sweeper
 
 
-def settings_of(group: str, choice: str) -> JobSettings | TunerSettings:
-    """What a file of sagemaker/job or sagemaker/tuner says."""
+def settings_of(group: str, choice: str) -> JobSettings | TunerSettings | EndpointSettings:
+    """What a file of sagemaker/job, sagemaker/tuner or sagemaker/endpoint says."""
+    if group == "sagemaker/endpoint":
+        found: Any = OmegaConf.to_container(compose("deploy", f"{group}={choice}").sagemaker, resolve=True)
+        assert found["kind"] == choice
+        return make_settings(EndpointSettings, found, "sagemaker")
     values: Any = OmegaConf.to_container(compose("launch", f"{group}={choice}").sagemaker, resolve=True)
     tuner = values.pop("tuner")
     if group == "sagemaker/tuner":
@@ -90,6 +98,9 @@ def made(config: DictConfig, group: str) -> Any:
 @pytest.mark.parametrize("name", FILES)
 def test_config__is_composed_and_made(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    if name in HOSTING:
+        assert set(HOSTING[name]) <= set(OmegaConf.missing_keys(compose(name)))
+        return
     if "/" not in name:
         config = compose(name, "data.root=nowhere", f"paths.output_dir={tmp_path}")
         assert config.data.root == "nowhere"

@@ -17,15 +17,17 @@ FLOORS: list[tuple[str, ...]] = [
     ("errors", "seeding", "files", "phases", "directions"),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data"),
-    ("models.classifier", "serving.names", "serving.card", "serving.artifact"),
+    ("models.classifier", "serving.names", "serving.calibration", "serving.answer", "serving.card", "serving.artifact"),
     ("features", "sweeps.ridge"),
-    ("training", "health", "reports", "serving.predictor", "sweeps"),
+    ("exports",),
+    ("training", "health", "reports", "serving", "sweeps"),  # of serving: the Predictor and what it is asked by
+    ("server",),
     ("app", "runs"),
     ("checking",),
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("explain",),
-    ("train", "predict", "evaluate", "report", "replay", "health.__main__"),
+    ("train", "predict", "serve", "export", "evaluate", "report", "replay", "health.__main__"),
 ]
 HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "train", "evaluate")
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
@@ -110,6 +112,8 @@ PURE: tuple[str, ...] = (
 PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing.bill", "views.leaderboard")
 #: The commands: asking for their help takes no torch; nor does a plan, see tests/launch/test_without_aws.py.
 PURE += ("train", "tune", "plan", "upload", "jobs", "prices", "sending.planning", "sending.tuning", "sending.multirun")
+PURE += ("deploy", "update", "delete", "endpoints", "ask", "transform", "package")
+PURE += ("hosting.settings", "hosting.requests", "hosting.costing", "hosting.transforming", "hosting.gathering")
 
 
 def test_rooms__of_launch_that_are_pure_load_neither_torch_nor_an_sdk() -> None:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import importlib.metadata
 import os
 import shutil
-import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dogbreed.errors import ConfigError
+from dogbreed.features.conversion import (
+    CALIBRATION_PICTURES,
+    Normalising,
+    convert,
+    cpu_settings,
+    in_a_fork,
+    keeping_the_signal_stack,
+)
 from dogbreed.features.engines import Forward
 from dogbreed.models.backbones import Backbone
 
-_PACKAGE = "openvino"
-CALIBRATION_PICTURES = 300  # NNCF's own number; each is read once in fp32
-
-_MODEL, _UNFINISHED = "model.xml", "unfinished.xml"
-
-# One thread, which stays where the system puts it: pinned, the processes of a pass would all sit on the first core.
-# f32 is asked for by name, or a CPU with bfloat16 would take that.
-_ON_ONE_CORE = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "PERFORMANCE_HINT": "LATENCY",
-    "NUM_STREAMS": 1,
-    "INFERENCE_NUM_THREADS": 1,
-    "ENABLE_CPU_PINNING": False,
-}
+_PACKAGE, _MODEL = "openvino", "model.xml"
 
 
 class OpenVINOEngine:
@@ -61,7 +53,7 @@ class OpenVINOEngine:
     ) -> None:
         self.num_features = backbone.num_features
         self.identity = {"engine": "openvino", "openvino": _version(_PACKAGE), "precision": precision}
-        self._network = _Normalising(backbone)
+        self._network = Normalising(backbone)
         self._examples: Tensor | None = None
         if precision == "int8":
             self._examples = torch.cat(list(examples or [torch.empty(0, dtype=torch.uint8)]))
@@ -83,8 +75,8 @@ class OpenVINOEngine:
         self._convert_once()
         import openvino
 
-        with _keeping_the_signal_stack():
-            model = openvino.Core().compile_model(self._folder / _MODEL, "CPU", _ON_ONE_CORE)
+        with keeping_the_signal_stack():
+            model = openvino.Core().compile_model(self._folder / _MODEL, "CPU", cpu_settings(threads=1))
         request = model.create_infer_request()
 
         def forward(images: Tensor) -> Tensor:
@@ -100,86 +92,10 @@ class OpenVINOEngine:
         with open(self._folder / "lock", "w") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
             if not (self._folder / _MODEL).exists():
-                _in_a_fork(lambda: _convert(self._network, self._examples, self._folder), self._folder / "log")
-
-
-@contextmanager
-def _keeping_the_signal_stack() -> Iterator[None]:
-    """Give this thread back the stack for signal handlers that it had before the block.
-
-    Every OpenVINO Core on Linux sets one of its own, and frees it when it goes. Of two Cores the second, going, would
-    restore the first one's freed stack, and the next signal (a child has ended, say) would kill the process.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    sigaltstack = ctypes.CDLL(None).sigaltstack
-    before = ctypes.create_string_buffer(64)  # more than a stack_t of any architecture
-    sigaltstack(None, before)
-    try:
-        yield
-    finally:
-        sigaltstack(before, None)
-
-
-def _convert(network: _Normalising, examples: Tensor | None, folder: Path) -> None:
-    """Write OpenVINO's files of a network into `folder`, quantised where there are examples."""
-    import openvino
-
-    size = network.transform.size
-    example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
-    with torch.inference_mode():
-        model = openvino.convert_model(network, example_input=example, input=[-1, 3, size, size])
-    if examples is not None:
-        import nncf
-
-        # Mixed: symmetric weights, and activations with a zero point of their own where they are not ReLU's.
-        pictures = nncf.Dataset([picture.unsqueeze(0).numpy() for picture in examples])
-        model = nncf.quantize(model, pictures, subset_size=len(examples), preset=nncf.QuantizationPreset.MIXED)
-    openvino.save_model(model, folder / _UNFINISHED, compress_to_fp16=False)
-    os.replace((folder / _UNFINISHED).with_suffix(".bin"), (folder / _MODEL).with_suffix(".bin"))
-    os.replace(folder / _UNFINISHED, folder / _MODEL)
-
-
-def _in_a_fork(convert: Callable[[], None], log: Path) -> None:
-    """Run `convert` in a child of this process, which takes NNCF's memory, threads and patches of torch with it.
-
-    Forked by hand: the processes of a pass are daemons, which multiprocessing lets have no children.
-    """
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.environ["CI"] = "true"  # how both packages are told to send no telemetry
-            torch.set_num_threads(1)  # the other threads have not come along
-            with open(log, "w") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-                convert()
-            status = 0
-        except BaseException as error:
-            log.write_text(f"{type(error).__name__}: {error}")
-        finally:
-            os._exit(status)
-    if os.waitpid(child, 0)[1]:
-        reason = (log.read_text(errors="replace").strip().splitlines() or ["no reason given"])[0]
-        raise ConfigError(
-            f"OpenVINO cannot convert this backbone: {reason}",
-            "a network of operations that OpenVINO, and for int8 NNCF, know",
-            "features.engine=torch",
-        )
-
-
-class _Normalising(nn.Module):
-    """Normalisation and network, from uint8 pictures on."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.transform, self.network = backbone.transform, backbone.network
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network(self.transform.normalize(images))
-        return features
+                network, size, file = self._network, self._network.transform.size, self._folder / _MODEL
+                in_a_fork(
+                    lambda: convert(network, size, self._examples, file), self._folder / "log", "features.engine=torch"
+                )
 
 
 def _version(package: str) -> str:

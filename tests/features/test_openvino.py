@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dogbreed.errors import ConfigError
 from dogbreed.features import openvino
+from dogbreed.features.conversion import in_a_fork
 from dogbreed.features.engines import TorchEngine, make_engine
 from dogbreed.features.openvino import OpenVINOEngine
 from dogbreed.features.precision import check_setting
@@ -158,7 +159,7 @@ def test_openvino__says_why_it_cannot_convert(resnet: Backbone, tmp_path: Path) 
         raise RuntimeError("no operation of that name")
 
     with pytest.raises(ConfigError, match="no operation of that name"):
-        openvino._in_a_fork(convert, tmp_path / "log")
+        in_a_fork(convert, tmp_path / "log", "another engine")
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from dogbreed.errors import ArtifactError, ConfigError, ImageError
 from dogbreed.serving.answer import Comparison, Prediction, Wish, to_json
 from dogbreed.serving.artifact import load_artifact
 from dogbreed.serving.calibration import Calibration
-from dogbreed.serving.predictor import Predictor
+from dogbreed.serving.predictor import Picture, Predictor
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_predictor__compares_with_the_breed_that_is_named(predictor: Predictor, 
         ]
 
         assert by_name == [by_index] * 3
-        assert by_index == Comparison(*vars(candidate).values(), rank, rank == 1)
+        assert by_index == Comparison(**vars(candidate), rank=rank, right=rank == 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_predictor__says_which_model_answered(predictor: Predictor, pictures: li
 
 
 def test_predictor__answers_for_each_what_can_be_read(predictor: Predictor, pictures: list[Path]) -> None:
-    asked = [pictures[0], b"no picture", pictures[1]]
+    asked: list[Picture] = [pictures[0], b"no picture", pictures[1]]
     first, bad, second = predictor.answer_each(asked, [Wish(1), Wish(), Wish(2)])
 
     assert isinstance(bad, ImageError)

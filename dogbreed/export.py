@@ -1,0 +1,88 @@
+"""`python -m dogbreed.export --artifact DIR --format F --pictures FOLDER`: the classifier in another form, checked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed.data.folder import find_pictures
+from dogbreed.errors import DogbreedError
+from dogbreed.exports.formats import FORMATS, PRECISIONS, load_format
+
+if TYPE_CHECKING:
+    from dogbreed.exports.judging import Judged
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export and say how it compares with torch; 0 if it is as good, 1 otherwise."""
+    options = _parser().parse_args(arguments)
+    try:
+        load_format(options.format)  # before torch, which takes seconds to load
+        from dogbreed.exports.judging import spread
+        from dogbreed.exports.writing import export
+
+        pictures = spread(list(find_pictures(options.pictures)), options.limit)
+        calibrate = list(find_pictures(options.calibrate))
+        model, folder, judged = export(
+            options.artifact, options.format, pictures, precision=options.precision, calibrate=calibrate
+        )
+    except DogbreedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{model} in {options.format}, {options.precision}: {folder} ({size / 1e6:.1f} MB)")
+    print(_compared(judged))
+    print(f"use it: python -m dogbreed.predict --artifact {options.artifact} --engine {options.format} PICTURE.jpg")
+    return 0
+
+
+def _compared(judged: Judged) -> str:
+    left_out = f" ({judged.unreadable:,} more cannot be read)" if judged.unreadable else ""
+    lines = [
+        f"compared with torch on {judged.pictures:,} pictures{left_out}:",
+        f"  largest difference of a logit  {judged.largest_difference:.2e}, {judged.share:.1e} of the largest logit",
+        f"  same label                     {judged.agreement:.2%}",
+    ]
+    if judged.accuracy is not None and judged.accuracy_torch is not None:
+        of = "" if judged.labelled == judged.pictures else f", of {judged.labelled:,} whose folder names a class"
+        lines.append(f"  right                          {judged.accuracy:.2%}; torch {judged.accuracy_torch:.2%}{of}")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dogbreed.export",
+        description="Write the classifier of an artifact in another form, into the artifact. It is compared with torch "
+        "on real pictures first, and refused where it is worse: nothing is written then, and the exit code is 1.",
+        epilog="example: python -m dogbreed.export --artifact runs/RUN/artifact --format openvino --precision int8 "
+        "--pictures DATA/test --calibrate DATA/train",
+    )
+    parser.add_argument("--artifact", required=True, type=Path, metavar="DIR", help="what a training run wrote")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="the form")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="int8: openvino only (default: fp32)")
+    parser.add_argument(
+        "--pictures",
+        required=True,
+        nargs="+",
+        metavar="FILE_OR_FOLDER",
+        help="to compare on; in folders named after their classes, accuracy is compared too",
+    )
+    parser.add_argument(
+        "--calibrate", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="for int8: pictures of train, 300 are read"
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="compare on N of the pictures, evenly spread")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

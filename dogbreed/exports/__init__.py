@@ -1,0 +1,1 @@
+"""An artifact's classifier in other forms, each checked against torch before it is used."""
