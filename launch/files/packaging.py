@@ -66,7 +66,26 @@ def pack_code(root: Path | None = None, *, extras: Sequence[str] = (), requireme
         needed = "" if requirements else needs.of_installed(extras)
     packed[_REQUIREMENTS] = _read(requirements) if requirements else needed.encode()
     ordered = dict(sorted(packed.items()))
-    return CodeArchive(_archive(ordered), tuple((path, len(content)) for path, content in ordered.items()), notes)
+    return CodeArchive(make_archive(ordered), tuple((path, len(content)) for path, content in ordered.items()), notes)
+
+
+def make_archive(files: Mapping[str, bytes], level: int = 9) -> bytes:
+    """A .tar.gz of these files in their order, that says nothing of when, where and by whom it was made.
+
+    Args:
+        files: path in the archive -> content.
+        level: of the compression, 0 to 9.
+    """
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile("", "wb", level, fileobj=packed, mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)  # by default of nobody, at time 0, with mode 0644
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def _of_checkout(root: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -140,17 +159,3 @@ def _read(requirements: Path) -> bytes:
         raise ConfigError(
             f"{requirements} cannot be read: {error.strerror}", "a requirements.txt", "correct sagemaker.requirements"
         ) from error
-
-
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    """A .tar.gz that says nothing of when, where and by whom it was made."""
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for path, content in files.items():
-            entry = tarfile.TarInfo(path)  # by default of nobody, at time 0, with mode 0644
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()

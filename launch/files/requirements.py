@@ -6,7 +6,7 @@ Pure: no torch, no SDK.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -23,12 +23,13 @@ _LIBRARY = "dogbreed"
 _ALWAYS = ""
 
 
-def of_checkout(root: Path, extras: Sequence[str]) -> str:
+def of_checkout(root: Path, extras: Sequence[str], only: Collection[str] | None = None) -> str:
     """A requirements.txt by setup.cfg, pinned by constraints.txt.
 
     Args:
         root: of the checkout.
         extras: of setup.cfg, that the config needs.
+        only: names of packages, the others are left out; None for all.
 
     Raises:
         ConfigError: there is no such extra.
@@ -37,14 +38,15 @@ def of_checkout(root: Path, extras: Sequence[str]) -> str:
     declared = {_ALWAYS: setup["options"]["install_requires"], **setup["options.extras_require"]}
     pins = _parse((root / "constraints.txt").read_text(encoding="utf-8").splitlines())
     needed = {name: _parse(lines.splitlines()) for name, lines in declared.items()}
-    return _render(needed, extras, pins, "constraints.txt")
+    return _render(needed, extras, pins, "constraints.txt", only)
 
 
-def of_installed(extras: Sequence[str]) -> str:
+def of_installed(extras: Sequence[str], only: Collection[str] | None = None) -> str:
     """A requirements.txt by the installed package's own metadata, pinned to the versions that are installed here.
 
     Args:
         extras: of the package, that the config needs.
+        only: as in `of_checkout`.
 
     Raises:
         ConfigError: there is no such extra.
@@ -57,7 +59,7 @@ def of_installed(extras: Sequence[str]) -> str:
     pins = _parse(f"{name}=={version}" for name, version in versions.items())
     for line in lines:
         line.marker = None  # it holds here, and names the extra, which means nothing in a requirements.txt
-    return _render(needed, extras, pins, "the installation that sent them")
+    return _render(needed, extras, pins, "the installation that sent them", only)
 
 
 def read_setup(root: Path) -> ConfigParser:
@@ -89,9 +91,16 @@ def pin(requirement: Requirement, pins: Iterable[Requirement]) -> Iterator[str]:
 
 
 def _render(
-    needed: Mapping[str, Sequence[Requirement]], extras: Sequence[str], pins: Sequence[Requirement], source: str
+    needed: Mapping[str, Sequence[Requirement]],
+    extras: Sequence[str],
+    pins: Sequence[Requirement],
+    source: str,
+    only: Collection[str] | None,
 ) -> str:
-    wanted = list(_expand(needed, [_ALWAYS, *extras]))
+    chosen = None if only is None else {canonicalize_name(name) for name in only}
+    wanted = [
+        line for line in _expand(needed, [_ALWAYS, *extras]) if chosen is None or canonicalize_name(line.name) in chosen
+    ]
     theirs = sorted({str(line) for line in wanted if canonicalize_name(line.name) in OF_THE_CONTAINER})
     ours = {text for line in wanted if canonicalize_name(line.name) not in OF_THE_CONTAINER for text in pin(line, pins)}
     head = [

@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,6 +126,12 @@ class S3Store:
         with _refusing(f"reading {path}"):
             return known in _checksums(path)
 
+    def remove(self, uri: str) -> None:
+        """Take a file away; nothing where there is none."""
+        bucket, key = split_uri(uri)
+        with asking_aws(f"removing {uri}"), suppress(self._client.exceptions.NoSuchBucket):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
     def _put(self, bucket: str, key: str, content: bytes) -> None:
         self._client.put_object(
             Bucket=bucket, Key=key, Body=content, ChecksumAlgorithm="SHA256", ChecksumSHA256=_sha256(content)
@@ -214,6 +220,11 @@ class FolderStore:
         stored = self.path(uri)
         with _refusing(f"checking {uri}"):
             return stored.is_file() and _checksums(stored) == _checksums(path)
+
+    def remove(self, uri: str) -> None:
+        """Take a file away; nothing where there is none."""
+        with _refusing(f"removing {uri}"):
+            self._writable(uri).unlink(missing_ok=True)
 
     def _copy(self, source: Path, uri: str) -> None:
         target = self._writable(uri)
