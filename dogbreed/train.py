@@ -198,6 +198,7 @@ def _save(
     say(f"look at {directory}/confusion.png, then try it on a picture:")
     picture = datamodule.split("test").paths[0]
     say(f"  {shlex.join(['python', '-m', 'dogbreed.predict', '--artifact', str(artifact), picture])}")
+    say(f"or in a browser: {shlex.join(['python', '-m', 'dogbreed.serve', '--artifact', str(artifact)])}")
 
 
 def main() -> None:

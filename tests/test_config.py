@@ -29,6 +29,7 @@ def compose(name: str, *overrides: str) -> DictConfig:
     with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
         return hydra.compose(name, overrides=list(overrides))
 
+
 #: The configs of endpoints, which hold no run: what each must be given.
 HOSTING = {"deploy": ("artifact", "name"), "transform": ("artifact", "input", "output")}
 

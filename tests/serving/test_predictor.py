@@ -117,14 +117,8 @@ def test_predictor__compares_with_the_breed_that_is_named(predictor: Predictor, 
     ranked = predictor(pictures[0]).top_k
     for rank, candidate in enumerate(ranked, start=1):
         by_index = predictor(pictures[0], 1, correct_index=candidate.index).correct
-        by_name = [
-            predictor(pictures[0], correct_breed=name).correct
-            for name in (
-                candidate.breed,
-                "00" + str(candidate.index + 1) + "." + candidate.breed.replace(" ", "_"),
-                candidate.breed.upper(),
-            )
-        ]
+        names = (candidate.breed, candidate.class_name, candidate.breed.upper())
+        by_name = [predictor(pictures[0], correct_breed=name).correct for name in names]
 
         assert by_name == [by_index] * 3
         assert by_index == Comparison(**vars(candidate), rank=rank, right=rank == 1)
