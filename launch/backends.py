@@ -62,6 +62,9 @@ class Store(Protocol):
     def holds(self, uri: str, path: Path) -> bool:
         """Whether what is stored is the very content of the file `path`; False where that cannot be told."""
 
+    def remove(self, uri: str) -> None:
+        """Take a file away; nothing where there is none."""
+
 
 class Backend(Protocol):
     """Where jobs run.

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dogbreed.errors import ConfigError, did_you_mean
+from launch.fields import Wrong, one_of, positive, refuse, texts, truth, whole, wrong
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 BACKENDS = ("sagemaker", "process")
 INPUT_MODES = ("File", "FastFile")
 STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
 WARM_STARTS = ("IdenticalDataAndAlgorithm", "TransferLearning")
 
-_Settings = TypeVar("_Settings", "JobSettings", "TunerSettings")
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -58,30 +62,30 @@ class JobSettings:
     measured_run: str | None
 
     def __post_init__(self) -> None:
-        _refuse([*self._numbers(), *self._others()])
+        refuse([*self._numbers(), *self._others()])
 
     def _numbers(self) -> Iterator[ConfigError | None]:
         for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
-            yield _whole(name, getattr(self, name), least)
+            yield whole(name, getattr(self, name), least)
         for name, least in (("retries", 0), ("max_parallel", 1)):
-            yield _whole(name, getattr(self, name), least)
-        yield None if self.max_wait_s is None else _whole("max_wait_s", self.max_wait_s, 1)
+            yield whole(name, getattr(self, name), least)
+        yield None if self.max_wait_s is None else whole("max_wait_s", self.max_wait_s, 1)
         for name in ("poll_s", "budget_usd", "price_per_hour", "expected_minutes"):
-            yield _positive(name, getattr(self, name))
+            yield positive(name, getattr(self, name))
 
     def _others(self) -> Iterator[ConfigError | None]:
-        yield _one_of("backend", self.backend, BACKENDS)
-        yield _one_of("input_mode", self.input_mode, INPUT_MODES)
+        yield one_of("backend", self.backend, BACKENDS)
+        yield one_of("input_mode", self.input_mode, INPUT_MODES)
         if self.debugger not in (None, "existing_customer"):
-            yield _wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
+            yield wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
         for name in ("spot", "checkpoints", "network_isolation", "encrypt_traffic", "tensorboard"):
-            yield _truth(name, getattr(self, name))
+            yield truth(name, getattr(self, name))
         for name in ("channels", "environment", "tags"):
-            yield from _texts(name, getattr(self, name))
+            yield from texts(name, getattr(self, name))
         if bool(self.subnets) != bool(self.security_groups):
-            yield _wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
+            yield wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
         if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
-            yield _wrong("prefix", self.prefix, "letters, digits, / . _ and -")
+            yield wrong("prefix", self.prefix, "letters, digits, / . _ and -")
 
     @property
     def on_aws(self) -> bool:
@@ -104,23 +108,23 @@ class TunerSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        _refuse([*self._problems()])
+        refuse([*self._problems()])
 
     def _problems(self) -> Iterator[ConfigError | None]:
-        yield _one_of("strategy", self.strategy, STRATEGIES)
-        yield _one_of("warm_start_type", self.warm_start_type, WARM_STARTS)
+        yield one_of("strategy", self.strategy, STRATEGIES)
+        yield one_of("warm_start_type", self.warm_start_type, WARM_STARTS)
         for name, least in (("n_trials", 1), ("max_parallel", 1), ("seed", 0)):
-            yield _whole(name, getattr(self, name), least)
+            yield whole(name, getattr(self, name), least)
         for name, least in (("min_epochs", 1), ("max_runtime_s", 120)):
-            yield None if getattr(self, name) is None else _whole(name, getattr(self, name), least)
-        yield _truth("early_stopping", self.early_stopping)
+            yield None if getattr(self, name) is None else whole(name, getattr(self, name), least)
+        yield truth("early_stopping", self.early_stopping)
 
 
 def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str) -> _Settings:
     """The settings that a section of the config holds.
 
     Args:
-        kind: JobSettings or TunerSettings.
+        kind: a dataclass of settings, which checks them by launch.fields.
         values: the section's plain values.
         section: its name, for errors: "sagemaker" or "hydra.launcher".
 
@@ -134,7 +138,7 @@ def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str
             raise ConfigError(f"{section}.{name}: {what}", ", ".join(names), f"correct {section}")
     try:
         return kind(**values)
-    except _Wrong as error:  # say each by the name that the user set
+    except Wrong as error:  # say each by the name that the user set
         got = "; ".join(f"{section}.{each.got}" for each in error.all)
         allowed = "; ".join(dict.fromkeys(each.allowed for each in error.all))
         raise ConfigError(got, allowed, f"set {', '.join(f'{section}.{each.hint}' for each in error.all)}") from None
@@ -150,53 +154,3 @@ def renamed(text: str, section: str) -> str:
     text = re.sub(rf"\bsagemaker\.(?=({names})\b)", f"{section}.", text)
     text = re.sub(r"\bsagemaker/job=", f"sagemaker/job@{section}=", text)
     return re.sub(r"\bsagemaker/tuner=", f"sagemaker/tuner@{section}.tuner=", text)
-
-
-class _Wrong(ConfigError):
-    """Several settings that cannot be, by their own names."""
-
-    def __init__(self, errors: Sequence[ConfigError]) -> None:
-        super().__init__(errors[0].got, errors[0].allowed, errors[0].hint)
-        self.all = errors
-
-
-def _refuse(errors: Sequence[ConfigError | None]) -> None:
-    found = [error for error in errors if error is not None]
-    if found:
-        raise _Wrong(found)
-
-
-def _one_of(name: str, value: object, allowed: Sequence[str]) -> ConfigError | None:
-    if value in allowed:
-        return None
-    return _wrong(name, value, ", ".join(allowed) + did_you_mean(str(value), allowed))
-
-
-def _whole(name: str, value: object, least: int) -> ConfigError | None:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-        return None
-    return _wrong(name, value, f"a whole number >= {least}")
-
-
-def _truth(name: str, value: object) -> ConfigError | None:
-    return None if isinstance(value, bool) else _wrong(name, value, "true or false")
-
-
-def _positive(name: str, value: object) -> ConfigError | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is None or (number and value > 0):  # type: ignore[operator]  # a number by now
-        return None
-    return _wrong(name, value, "a number above 0")
-
-
-def _texts(name: str, value: object) -> Iterator[ConfigError]:
-    if not isinstance(value, Mapping):
-        yield _wrong(name, value, "names and texts")
-        return
-    for key, text in value.items():
-        if text is not None and not isinstance(text, str):
-            yield _wrong(f"{name}.{key}", text, f"a text, in quotes: \"...{name}.{key}='{text}'\"")
-
-
-def _wrong(name: str, value: object, allowed: str) -> ConfigError:
-    return ConfigError(f"{name}={value}", allowed, name)

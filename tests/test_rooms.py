@@ -113,7 +113,8 @@ PURE += ("container", "failure", "preflight.checks", "pricing.compare", "pricing
 #: The commands: asking for their help takes no torch; nor does a plan, see tests/launch/test_without_aws.py.
 PURE += ("train", "tune", "plan", "upload", "jobs", "prices", "sending.planning", "sending.tuning", "sending.multirun")
 PURE += ("deploy", "update", "delete", "endpoints", "ask", "transform", "package")
-PURE += ("hosting.settings", "hosting.requests", "hosting.costing", "hosting.transforming", "hosting.gathering")
+PURE += ("fields", "hosting.settings", "hosting.requests", "hosting.costing", "hosting.reading", "hosting.undoing")
+PURE += ("hosting.transforming", "hosting.gathering", "hosting.sources")
 
 
 def test_rooms__of_launch_that_are_pure_load_neither_torch_nor_an_sdk() -> None:

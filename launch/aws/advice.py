@@ -28,6 +28,7 @@ _THROTTLED = Advice("fewer requests at once", "wait a minute and run it again; s
 _NETWORK = Advice("an answer", "check the network, the proxy, the region and AWS_ENDPOINT_URL, then run it again")
 _REGION = Advice("a region, such as us-east-1", "set sagemaker.region=REGION, AWS_REGION or one in the profile")
 _NAME_TAKEN = Advice("a name of its own", "run it again: each launch makes a new name")
+_EXISTS = Advice("a name of its own", "choose another name, or delete what has it")
 _NO_BUCKET = Advice("a bucket that exists", "set sagemaker.bucket, or make one: aws s3 mb s3://BUCKET")
 _OTHER_REGION = Advice("a bucket in the region of the job", "set sagemaker.region or sagemaker.bucket")
 _NO_SUCH = Advice("what this account has in this region", "check the name, AWS_PROFILE and sagemaker.region")
@@ -72,6 +73,7 @@ BY_CODE = {
 }
 #: Advice by the words of a ValidationException; the first that match.
 BY_WORDS = (
+    (re.compile("already exist"), _EXISTS),
     (re.compile("assume (the )?role"), _ROLE),
     (re.compile("No S3 objects"), _DATA),
     (re.compile("registry ID|[Rr]epository|[Ii]mage"), _IMAGE),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from launch.aws.errors import asking_aws, error_code, explain
+from launch.aws.errors import asking_aws, error_code, explain, is_absent
 from launch.aws.logs import read_log
 from launch.backends import LogLine, Store
 from launch.errors import LaunchError
@@ -22,9 +22,6 @@ _PAGE = 100  # what Search and the lists give at most at once
 _PART = re.compile(r"[a-zA-Z0-9-]{0,63}")
 #: What needs no stopping.
 _ENDED = ("Completed", "Failed", "Stopped", "Stopping", "Deleting", "DeleteFailed")
-#: How a ValidationException says that there is no such job: the API reference promises ResourceNotFound instead
-#: (known of DescribeTrainingJob as aws-sdk issue 165; the second wording is moto's).
-_ABSENT = ("Requested resource not found", "Could not find")
 
 
 class SageMakerBackend:
@@ -173,8 +170,7 @@ def _describe(describe: Callable[..., dict[str, Any]], **name: str) -> dict[str,
     try:
         found = describe(**name)
     except ClientError as error:
-        absent = any(words in str(error) for words in _ABSENT)
-        if error_code(error) == "ResourceNotFound" or (error_code(error) == "ValidationException" and absent):
+        if is_absent(error):
             return None
         raise
     return {key: value for key, value in found.items() if key != "ResponseMetadata"}

@@ -12,6 +12,8 @@ from launch.errors import LaunchError, missing_extra
 
 _PACKAGES = ("boto3", "botocore", "s3transfer")
 _LONGEST = 400
+_NOT_FOUND = ("ResourceNotFound", "ObjectNotFoundException")
+_ABSENT = ("Requested resource not found", "Could not find", "No scalable target found")
 _FOR_COMPUTERS = re.compile(r"\s*\((?:Service|Request ID|RequestId): [^)]*\)")
 
 
@@ -59,6 +61,16 @@ def error_code(error: Exception) -> str:
     """The code of AWS's answer, such as "ValidationException"; the empty string where there was no answer."""
     response = getattr(error, "response", None)
     return str(response["Error"].get("Code", "")) if isinstance(response, Mapping) and "Error" in response else ""
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether AWS says that there is no such job, model or endpoint.
+
+    The API reference promises ResourceNotFound, but a ValidationException comes as well (known of DescribeTrainingJob
+    as aws-sdk issue 165; of DeleteEndpoint as amazon-sagemaker-examples issue 2402, which has moto's wording too).
+    """
+    absent = any(words in str(error) for words in _ABSENT)
+    return error_code(error) in _NOT_FOUND or (error_code(error) == "ValidationException" and absent)
 
 
 def _refused(response: Mapping[str, Any], operation: str, doing: str) -> LaunchError:

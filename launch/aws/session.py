@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dogbreed.errors import ConfigError
 from launch.aws.errors import asking_aws
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 _RETRIES = 8
 _CONNECT_S, _READ_S = 10, 60
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/.+")
+
+
+class Account(Protocol):
+    """Settings that say whose account is used; each may leave it to the environment."""
+
+    @property
+    def region(self) -> str | None:
+        """Of everything."""
+
+    @property
+    def role(self) -> str | None:
+        """The ARN of the role that SageMaker assumes."""
+
+    @property
+    def bucket(self) -> str | None:
+        """For all that is kept."""
 
 
 def make_session(region: str | None) -> boto3.Session:
@@ -50,7 +66,7 @@ def make_session(region: str | None) -> boto3.Session:
         return boto3.Session(botocore_session=core, region_name=region or _told_region())
 
 
-def region_of(settings: JobSettings) -> str | None:
+def region_of(settings: Account) -> str | None:
     """The region: of the settings, AWS_REGION, AWS_DEFAULT_REGION, or the profile's; None where none says it.
 
     Raises:
@@ -68,7 +84,7 @@ def region_of(settings: JobSettings) -> str | None:
     return str(found) if found else None
 
 
-def role_of(settings: JobSettings) -> str:
+def role_of(settings: Account) -> str:
     """The ARN of the job's role: of the settings, or DOGBREED_ROLE.
 
     Raises:
@@ -83,7 +99,7 @@ def role_of(settings: JobSettings) -> str:
     return role
 
 
-def bucket_of(settings: JobSettings, region: str, role: str) -> str:
+def bucket_of(settings: Account, region: str, role: str) -> str:
     """The bucket: of the settings, or the one that SageMaker's SDK uses in the role's account.
 
     Raises:
@@ -107,6 +123,16 @@ def image_of(settings: JobSettings, region: str) -> str:
     if settings.image:
         return settings.image
     return _look_up("pytorch", region, settings.pytorch_version, settings.instance_type, "training")
+
+
+def serving_image(region: str, version: str, instance_type: str) -> str:
+    """The URI of AWS's PyTorch image for inference, by the SDK.
+
+    Raises:
+        ConfigError: the SDK knows none for this version, region and instance.
+        LaunchError: there is no SDK.
+    """
+    return _look_up("pytorch", region, version, instance_type, "inference")
 
 
 def debugger_image(region: str) -> str:

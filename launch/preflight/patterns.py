@@ -27,7 +27,7 @@ def matches(pattern: str, value: str) -> bool:
 @functools.cache
 def compiled(pattern: str) -> re.Pattern[str]:
     """The pattern for Python; non-ASCII characters of a category in it are those of `_STANDS_FOR`."""
-    translated = _PROPERTY.sub(_members, pattern)
+    translated = _PROPERTY.sub(_members, pattern.replace(r"\p{Print}", "[ -~]"))  # which stands in no class
     translated = re.sub(r"\$\{\d+,\d+\}$", "", translated)  # a count behind the end says nothing
     translated = translated.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")  # Java's pairs
     return re.compile(translated, re.ASCII)  # as Java's \d and \w

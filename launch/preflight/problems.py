@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dogbreed.errors import ConfigError
+
 
 class Problem(NamedTuple):
     """Something in a request that AWS, the container or the user's purse will not take.
@@ -62,3 +64,15 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
     ['b', 'a']
     """
     return sorted(dict.fromkeys(problems), key=lambda problem: (not problem.fatal, problem.where))
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise a ConfigError with all that is fatal."""
+    fatal = [problem for problem in problems if problem.fatal]
+    if len(fatal) == 1:
+        (problem,) = fatal
+        raise ConfigError(f"{problem.where}: {problem.got}", problem.allowed, problem.hint)
+    if fatal:
+        told = "\n".join(f"  {problem.where}: {problem.got} (allowed: {problem.allowed})" for problem in fatal)
+        hints = "; ".join(dict.fromkeys(problem.hint for problem in fatal))
+        raise ConfigError(f"{len(fatal)} problems:\n{told}", "none", hints)

@@ -26,21 +26,22 @@ _FEW = 12
 _LONG = 60
 
 
-def check_shape(operation: str, request: Mapping[str, object]) -> list[Problem]:
+def check_shape(operation: str, request: Mapping[str, object], service: str = "sagemaker") -> list[Problem]:
     """What AWS's service model does not allow in a request.
 
     Args:
-        operation: of SageMaker's API, such as "CreateTrainingJob".
+        operation: of the service's API, such as "CreateTrainingJob".
         request: as boto3 takes it.
+        service: as boto3 names it.
 
     Raises:
         LaunchError: botocore is not installed.
     """
-    return list(_walk(_service().operation_model(operation).input_shape, request, ""))
+    return list(_walk(_service(service).operation_model(operation).input_shape, request, ""))
 
 
 @functools.cache
-def _service() -> ServiceModel:
+def _service(name: str) -> ServiceModel:
     try:
         from botocore.loaders import Loader
         from botocore.model import ServiceModel
@@ -48,7 +49,7 @@ def _service() -> ServiceModel:
         raise missing_extra("botocore", "sagemaker") from error
     # Only what ships with botocore: somebody's ~/.aws/models is no answer.
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model("sagemaker", "service-2"))
+    return ServiceModel(loader.load_service_model(name, "service-2"))
 
 
 def _walk(shape: Shape, value: object, where: str) -> Iterator[Problem]:

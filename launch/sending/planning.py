@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 
 from dogbreed.directions import direction
-from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.errors import DogbreedError
 from dogbreed.health.smdebug.config import from_settings
 from dogbreed.runs import command, git_revision
 from dogbreed.sweeps.settings import SEED, seeds_of
@@ -22,7 +22,7 @@ from dogbreed.sweeps.space import SearchSpace, parse_space
 from launch.debugger import build_debugger
 from launch.files.packaging import CodeArchive, pack_code
 from launch.preflight.checks import check_training_job, check_tuning_job
-from launch.preflight.problems import Context, Problem, ordered
+from launch.preflight.problems import Context, Problem, ordered, refuse
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job
 from launch.search_space import to_ranges
 from launch.sending.checking import Checked, check_config, check_space
@@ -30,6 +30,9 @@ from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.sending.experiment import Experiment, example_lines, metric_definitions
 from launch.sending.submission import TRAINING, Launch, code_uri
 from launch.settings import JobSettings, renamed
+
+if TYPE_CHECKING:
+    from launch.aws.session import Account
 
 #: Where the process backend runs a request; the same kinds of names as an account's.
 _HERE = Place("arn:aws:iam::000000000000:role/this-machine", "dogbreed", "this-machine", "local")
@@ -68,14 +71,7 @@ class Plan:
 
     def refuse(self) -> None:
         """Raise a ConfigError where it must not be sent."""
-        if not self.fatal:
-            return
-        if len(self.fatal) == 1:
-            (problem,) = self.fatal
-            raise ConfigError(f"{problem.where}: {problem.got}", problem.allowed, problem.hint)
-        told = "\n".join(f"  {problem.where}: {problem.got} (allowed: {problem.allowed})" for problem in self.fatal)
-        hints = "; ".join(dict.fromkeys(problem.hint for problem in self.fatal))
-        raise ConfigError(f"{len(self.fatal)} problems:\n{told}", "none", hints)
+        refuse(self.problems)
 
     def text(self, style: str) -> str:
         """The whole plan as it is shown; the request as "yaml" or "json"."""
@@ -118,7 +114,14 @@ def find_place(settings: JobSettings) -> Found:
     """Role, bucket, image and region, as the settings and the environment say; asks nobody."""
     if not settings.on_aws:
         return Found(_HERE, ())
-    from launch.aws.session import bucket_of, image_of, region_of, role_of
+    from launch.aws.session import image_of
+
+    return find_account(settings, lambda region: image_of(settings, region))
+
+
+def find_account(settings: Account, image_in: Callable[[str], str]) -> Found:
+    """The same for settings of any kind; `image_in` gives the image of a region."""
+    from launch.aws.session import bucket_of, region_of, role_of
 
     problems: list[Problem] = []
 
@@ -135,7 +138,7 @@ def find_place(settings: JobSettings) -> Found:
     region = known("sagemaker.region", lambda: region_of(settings), "us-east-1")
     role = known("sagemaker.role", lambda: role_of(settings), "arn:aws:iam::000000000000:role/not-set")
     bucket = known("sagemaker.bucket", lambda: bucket_of(settings, region, role), "not-set")
-    image = known("sagemaker.image", lambda: image_of(settings, region), "not-set")
+    image = known("sagemaker.image", lambda: image_in(region), "not-set")
     return Found(Place(role, bucket, image, region), tuple(problems))
 
 

@@ -1,0 +1,95 @@
+"""`python -m launch.deploy`: an artifact as an endpoint that answers; failing half-way it leaves nothing behind."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from dogbreed.app import run_app
+from launch.connect import whereabouts
+from launch.hosting.requests import MODEL_FILE
+from launch.hosting.settings import EndpointSettings
+from launch.settings import make_settings
+
+
+def deploy(config: DictConfig) -> None:
+    """Deploy an artifact as an endpoint, or show what that would be (dry_run=true)."""
+    settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
+    artifact, name = Path(config.artifact).expanduser(), str(config.name)
+    with tempfile.TemporaryDirectory() as folder, ending():
+        from launch.files.model_package import build_package
+        from launch.hosting.planning import plan_deployment
+
+        package = build_package(artifact, Path(folder) / MODEL_FILE)
+        plan = plan_deployment(name, package.model, settings)
+        if config.dry_run:
+            print(plan.text(config.format, package))
+            raise SystemExit(1 if plan.fatal else 0)
+        plan.refuse()
+        tell_notes(plan.notes)
+        from launch.aws.session import make_session
+        from launch.hosting.resources import Hosting
+        from launch.hosting.steps import make_endpoint, refuse_taken
+        from launch.hosting.trial import trial_picture
+        from launch.hosting.undoing import undoing
+
+        picture = trial_picture(artifact, config.picture)
+        hosting = Hosting(make_session(plan.region))
+        refuse_taken(hosting, name)
+        with undoing(say) as undo:
+            make_endpoint(hosting, plan, package, picture, undo, say)
+            undo.keep()
+    tell(name, plan.price, settings)
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def tell_notes(notes: tuple[str, ...]) -> None:
+    """Print what a user should know, beside the results."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
+
+
+def tell(name: str, price: str, settings: EndpointSettings) -> None:
+    """Say how an endpoint is asked, what it costs, and how it is deleted."""
+    where = " ".join(["", *whereabouts("sagemaker", settings.region, None)])
+    print(f"ask it:\n  python -m launch.ask {name} PICTURES{where}")
+    print(price)
+    if settings.expires_in_h is not None:
+        print(f"it expires in {settings.expires_in_h:g} h; what deletes it then, and not before:")
+        print(f"  python -m launch.endpoints --expired{where}")
+    print(f"delete it:\n  python -m launch.delete {name}{where}")
+
+
+def plain(section: DictConfig) -> dict[str, Any]:
+    """A section of the config as plain values."""
+    values: Any = OmegaConf.to_container(section, resolve=True)
+    return values
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command without a traceback, with the code that shells expect."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(getattr(interrupt, "code", 130)) from None
+
+
+def main() -> None:
+    """Run from the command line."""
+    run_app("deploy", deploy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Endpoints at Amazon SageMaker: made, asked, listed, updated, and always taken away again."""

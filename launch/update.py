@@ -1,0 +1,62 @@
+"""`python -m launch.update`: another artifact, or other settings, for an endpoint that goes on answering."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from dogbreed.app import run_app
+from launch.deploy import ending, plain, say, tell, tell_notes
+from launch.hosting.requests import MODEL_FILE
+
+_SECTION = "sagemaker."
+
+
+def update(config: DictConfig) -> None:
+    """Update an endpoint: what is not given stays as it is, but for the time until it expires, which begins anew."""
+    artifact, name = Path(config.artifact).expanduser(), str(config.name)
+    with tempfile.TemporaryDirectory() as folder, ending():
+        from launch.aws.session import make_session
+        from launch.files.model_package import build_package
+        from launch.hosting.planning import plan_deployment
+        from launch.hosting.resources import Hosting
+        from launch.hosting.trial import trial_picture
+        from launch.hosting.updating import look_up, update_endpoint
+
+        package = build_package(artifact, Path(folder) / MODEL_FILE)
+        hosting = Hosting(make_session(config.sagemaker.region))
+        present = look_up(hosting, name)
+        settings = present.settings(given(config))
+        plan = plan_deployment(name, package.model, settings)
+        if config.dry_run:
+            print(plan.text(config.format, package))
+            raise SystemExit(1 if plan.fatal else 0)
+        plan.refuse()
+        tell_notes(plan.notes)
+        update_endpoint(hosting, present, plan, package, trial_picture(artifact, config.picture), say)
+    tell(name, plan.price, settings)
+
+
+def given(config: DictConfig) -> dict[str, Any]:
+    """The settings that the command line names."""
+    values, names = plain(config.sagemaker), {"region"}
+    for line in HydraConfig.get().overrides.task:
+        key = line.lstrip("+~").split("=", 1)[0]
+        if key == "sagemaker/endpoint":
+            names.add("kind")
+        elif key.startswith(_SECTION):
+            names.add(key.removeprefix(_SECTION).split(".")[0])
+    return {name: value for name, value in values.items() if name in names}
+
+
+def main() -> None:
+    """Run from the command line."""
+    run_app("deploy", update)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""launch.transform against moto, with a worker behind SageMaker's front door that really does what a job asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed import predict
+from dogbreed.errors import ImageError
+from dogbreed.serving.answer import to_json
+from dogbreed.serving.predictor import Predictor
+from launch import transform
+from tests.conftest import Command, Ended
+from tests.launch.conftest import Aws
+from tests.launch.hosting.conftest import ROLE
+from tests.launch.hosting.door import Answer, Door, _Handler, saying
+
+
+class Worker(Door):
+    """Runs transform jobs on the archives and pictures that lie in moto's S3.
+
+    Attributes:
+        statuses: of the jobs by name; moto says Completed at once.
+        never_ends: whether jobs go on until they are stopped.
+    """
+
+    def __init__(self, behind: str, session: Any, folder: Path) -> None:
+        super().__init__(behind, session, folder)
+        self.RequestHandlerClass = _Worker
+        self.statuses: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.never_ends = False
+        self.threads: list[threading.Thread] = []
+
+    def run_job(self, name: str) -> None:
+        job = self.sagemaker.describe_transform_job(TransformJobName=name)
+        predictor = self.unpack(self.sagemaker.describe_model(ModelName=job["ModelName"]), name)
+        first, *rest = json.loads(self.read(job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]))
+        output = job["TransformOutput"]["S3OutputPath"]
+        while self.never_ends and self.statuses[name] == "InProgress":
+            time.sleep(0.05)
+        bad = 0
+        for path in rest if self.statuses[name] == "InProgress" else []:
+            try:
+                answer = predictor(self.read(f"{first['prefix']}{path}"))
+                self.write(f"{output}/{path}.out", to_json(answer.to_dict()).encode())
+            except ImageError:
+                bad += 1
+        if bad:
+            self.reasons[name] = "ClientError: See job logs for more information"
+        self.statuses[name] = "Failed" if bad else "Completed" if self.statuses[name] == "InProgress" else "Stopped"
+
+    def unpack(self, model: dict[str, Any], name: str) -> Predictor:
+        folder = self.folder / name
+        (self.folder / f"{name}.tar.gz").write_bytes(self.read(model["PrimaryContainer"]["ModelDataUrl"]))
+        with tarfile.open(self.folder / f"{name}.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+        return Predictor.load(folder)
+
+    def read(self, uri: str) -> bytes:
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    def write(self, uri: str, content: bytes) -> None:
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        self.s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+
+class _Worker(_Handler):
+    server: Worker
+
+    def answer(self, operation: str, body: bytes) -> Answer:
+        if operation == "StopTransformJob":
+            self.server.statuses[json.loads(body)["TransformJobName"]] = "Stopping"
+            return 200, {"Content-Type": "application/x-amz-json-1.1"}, b"{}"
+        status, headers, content = super().answer(operation, body)
+        if status == 200 and operation == "CreateTransformJob":
+            name = json.loads(body)["TransformJobName"]
+            self.server.statuses[name] = "InProgress"
+            thread = threading.Thread(target=self.server.run_job, args=(name,), daemon=True)
+            self.server.threads.append(thread)
+            thread.start()
+        if status == 200 and operation == "DescribeTransformJob":
+            found = json.loads(content)
+            name = found["TransformJobName"]
+            found["TransformJobStatus"] = self.server.statuses[name]
+            if name in self.server.reasons:
+                found["FailureReason"] = self.server.reasons[name]
+            content = json.dumps(found).encode()
+        return status, headers, content
+
+
+@pytest.fixture
+def worker(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    server = Worker(aws.endpoint, aws.session(), tmp_path)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    yield server
+    server.never_ends = False
+    for job in server.threads:
+        job.join()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def photos(shared_folder: Path, aws: Aws, bucket: str, tmp_path: Path) -> Path:
+    """Five pictures, here and below s3://BUCKET/dogs/, and beside them what is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, file in enumerate(sorted(shared_folder.rglob("test/*/*.jpg"))[:5]):
+        shutil.copy(file, folder / f"{number}.jpg")
+        aws.s3.upload_file(str(file), bucket, f"dogs/{number}.jpg")
+    aws.s3.put_object(Bucket=bucket, Key="dogs/notes.txt", Body=b"")
+    aws.s3.put_object(Bucket=bucket, Key="dogs-of-others/5.jpg", Body=b"no picture")
+    return folder
+
+
+def settings(bucket: str, artifact: Path, *more: str) -> list[str]:
+    own = [f"sagemaker.bucket={bucket}", f"sagemaker.role={ROLE}", "sagemaker.image=mine:1", "sagemaker.poll_s=0.05"]
+    places = [f"artifact={artifact}", f"input=s3://{bucket}/dogs", f"output=s3://{bucket}/answers"]
+    return [*places, *own, *more]
+
+
+def left_behind(aws: Aws, bucket: str) -> list[str]:
+    """Models, and what else than pictures and answers lies in S3."""
+    models = aws.session().client("sagemaker", endpoint_url=aws.endpoint).list_models(NameContains="dogbreed-transform")
+    files = [each["Key"] for each in aws.s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    return [each["ModelName"] for each in models["Models"]] + [
+        key for key in files if not key.startswith(("dogs", "answers/"))
+    ]
+
+
+def test_transform__prints_what_predict_prints_and_tidies_up(
+    worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
+) -> None:
+    ended = command(transform.main, *settings(bucket, artifacts[0]))
+    assert ended.code == 0, ended.err
+    here = command(predict.main, photos, "--artifact", artifacts[0], "--format", "jsonl", "--batch-size", 1)
+    assert ended.out == here.out.replace(str(photos), f"s3://{bucket}/dogs")
+    assert "5 pictures below" in ended.err
+    assert "USD" in ended.err
+    assert left_behind(aws, bucket) == []
+
+
+def test_transform__bad_picture_is_told_and_the_others_answered(
+    worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
+) -> None:
+    aws.s3.put_object(Bucket=bucket, Key="dogs/2.jpg", Body=b"no picture")
+    ended = command(transform.main, *settings(bucket, artifacts[0]))
+    assert ended.code == 1
+    answers = [json.loads(line) for line in ended.out.splitlines()]
+    assert [Path(answer["path"]).name for answer in answers if "error" in answer] == ["2.jpg"]
+    assert len(answers) == 5
+    assert left_behind(aws, bucket) == []
+
+
+@pytest.mark.parametrize("operation", ["CreateModel", "CreateTransformJob", "DescribeTransformJob", "PutObject"])
+def test_transform__failing_half_way_leaves_nothing(
+    operation: str,
+    worker: Worker,
+    aws: Aws,
+    bucket: str,
+    photos: Path,
+    artifacts: tuple[Path, Path],
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("launch.views.polling.PATIENCE_S", 0.1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    worker.spoil[operation] = [saying("ThrottlingException", "Rate exceeded")] * 4
+    ended = command(transform.main, *settings(bucket, artifacts[0]))
+    assert ended.code == 1
+    assert ended.err.count("error: ") == 1
+    assert "Rate exceeded" in ended.err or operation == "PutObject"  # S3's own words are XML
+    assert "Traceback" not in ended.err
+    assert left_behind(aws, bucket) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_transform__signal_stops_the_job_and_leaves_nothing(
+    number: signal.Signals, worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path]
+) -> None:
+    worker.never_ends = True
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch.transform", *settings(bucket, artifacts[0])],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stderr is not None
+    told = ""
+    while "InProgress" not in told:
+        line = process.stderr.readline()
+        assert line, told
+        told += line
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, told + err
+    assert out == ""
+    assert "Traceback" not in err
+    assert "StopTransformJob" in worker.asked
+    assert left_behind(aws, bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "got"),
+    [
+        ("input=/photos", "input=/photos"),
+        ("format=xml", "format=xml"),
+        ("transform.max_concurrent=50", "transform.max_payload_mb=25 times transform.max_concurrent=50"),
+        ("sagemaker/endpoint=serverless", "sagemaker/endpoint=serverless"),
+        ("sagemaker.instance_type=ml.m5", "TransformResources.InstanceType"),
+    ],
+)
+def test_transform__wrong_setting_is_one_error(
+    override: str, got: str, artifacts: tuple[Path, Path], command: Command
+) -> None:
+    ended: Ended = command(transform.main, *settings("dogs", artifacts[0], "sagemaker.region=us-east-1", override))
+    assert ended.code == 1
+    assert ended.err.startswith("error: ")
+    assert got in ended.err
+
+
+def test_transform__dry_run_shows_the_request_and_asks_nobody(artifacts: tuple[Path, Path], command: Command) -> None:
+    more = ["dry_run=true", "sagemaker.region=us-east-1", "sagemaker.kms_key=key"]
+    ended = command(transform.main, *settings("dogs", artifacts[0], *more))
+    assert ended.code == 0, ended.out + ended.err
+    assert "S3DataType: ManifestFile" in ended.out
+    assert "USD an hour" in ended.out

@@ -1,0 +1,116 @@
+"""An endpoint that goes over to another artifact, or stays what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed.errors import ConfigError
+from dogbreed.serving.predictor import Predictor
+from launch.errors import LaunchError
+from launch.files.model_package import Package
+from launch.hosting.planning import Plan, plan_deployment
+from launch.hosting.reading import settings_of
+from launch.hosting.requests import ARTIFACT_TAG, build_tags
+from launch.hosting.resources import Hosting
+from launch.hosting.updating import Present, look_up, update_endpoint
+from tests.launch.hosting.conftest import MakePlan
+from tests.launch.hosting.door import Door, Fault, broken, saying
+from tests.launch.hosting.test_steps import Left, Packages, make, picture
+
+
+@pytest.fixture
+def deployed(hosting: Hosting, make_plan: MakePlan, packages: Packages, name: str) -> Present:
+    """An endpoint of the first artifact, with autoscaling."""
+    make(hosting, make_plan(max_count=3), packages[0])
+    return look_up(hosting, name)
+
+
+def plan_of(present: Present, package: Package, **given: Any) -> Plan:
+    return plan_deployment(present.name, package.model, present.settings({"poll_s": 0.01, **given}))
+
+
+def update(hosting: Hosting, present: Present, package: Package, lines: list[str] | None = None, **given: Any) -> None:
+    said = [] if lines is None else lines
+    update_endpoint(hosting, present, plan_of(present, package, **given), package, picture(), said.append)
+
+
+def test_update__answers_by_the_new_artifact_and_keeps_all_else(
+    hosting: Hosting, deployed: Present, packages: Packages, artifacts: tuple[Path, Path], left: Left
+) -> None:
+    before = left()
+    lines: list[str] = []
+    update(hosting, deployed, packages[1], lines)
+    now = look_up(hosting, deployed.name)
+    assert replace(now.settings({}), expires_in_h=1) == replace(deployed.settings({}), expires_in_h=1)
+    assert now.tags[ARTIFACT_TAG] == packages[1].model == Predictor.load(artifacts[1])(picture()).model
+    assert len(left()) == len(before)  # the old model, configuration and archive are gone
+    assert len({*left()} & {*before}) == 2  # the endpoint and its scalable target
+    assert f"{deployed.name}: Updating" in lines
+
+
+def test_update__of_a_setting(hosting: Hosting, deployed: Present, packages: Packages) -> None:
+    update(hosting, deployed, packages[0], instance_type="ml.c5.xlarge", max_count=None)
+    now = look_up(hosting, deployed.name)
+    assert now.settings({}).instance_type == "ml.c5.xlarge"
+    assert now.scaling is None
+
+
+def test_update__to_another_kind_is_refused(deployed: Present) -> None:
+    with pytest.raises(ConfigError, match="the same kind"):
+        deployed.settings({"kind": "serverless"})
+
+
+def failing(door: Door) -> None:
+    door.fate = "no capacity"
+
+
+FAULTS: dict[str, Fault] = {
+    "PutObject": broken,
+    "CreateModel": broken,
+    "CreateEndpointConfig": broken,
+    "DeregisterScalableTarget": broken,
+    "UpdateEndpoint": saying("ResourceLimitExceeded", "limit"),
+    "RegisterScalableTarget": broken,
+    "InvokeEndpoint": broken,
+    "AddTags": broken,
+}
+
+
+@pytest.mark.parametrize("step", [*FAULTS, "roll back"])
+def test_update__fault_at_a_step_leaves_the_endpoint_as_it_was(
+    step: str, hosting: Hosting, deployed: Present, packages: Packages, door: Door, left: Left
+) -> None:
+    before = left()
+    if step in FAULTS:
+        door.spoil[step] = [FAULTS[step]]
+    else:
+        failing(door)
+    lines: list[str] = []
+    with pytest.raises(LaunchError):
+        update(hosting, deployed, packages[1], lines)
+    assert not any("still be there" in line for line in lines)
+    assert sorted(left()) == sorted(before)
+    now = look_up(hosting, deployed.name)
+    assert now.config["EndpointConfigName"] == deployed.config["EndpointConfigName"]
+    assert (now.tags, now.scaling) == (deployed.tags, deployed.scaling)
+
+
+@pytest.mark.parametrize("kind", ["realtime", "serverless", "asynchronous"])
+def test_settings_of__are_those_that_the_requests_were_built_of(kind: str, make_plan: MakePlan) -> None:
+    more: dict[str, Any] = {"kms_key": "key", "tags": {"team": "dogs"}, "image": "theirs:2"}
+    more |= {} if kind == "serverless" else {"max_count": 4, "subnets": ["s-1"], "security_groups": ["g-1"]}
+    more |= {"capture_percent": 10} if kind == "realtime" else {}
+    plan = make_plan(kind, **more)
+    requests = plan.requests
+    scaling = None if requests.target is None or requests.policy is None else (requests.target, requests.policy)
+    values = settings_of(requests.model, requests.config, build_tags(plan.deployment, plan.settings), scaling)
+    read = plan_deployment(plan.deployment.name, "x", replace(plan.settings, **values)).requests
+    for ours, theirs in ((read.model, requests.model), (read.config, requests.config)):
+        for key in theirs:
+            if key not in ("ModelName", "EndpointConfigName", "Tags", "PrimaryContainer", "ProductionVariants"):
+                assert ours[key] == theirs[key], key
+    assert (read.target, read.policy) == (requests.target, requests.policy)
