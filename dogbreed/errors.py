@@ -37,6 +37,10 @@ class ImageError(DogbreedError):
     """A picture that cannot be decoded, or must not be."""
 
 
+class TooLargeError(ImageError):
+    """A picture that would take too much memory, or too long, to decode."""
+
+
 class WeightsError(DogbreedError):
     """Weights that are missing or do not fit the backbone."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from dogbreed.errors import ImageError
+from dogbreed.errors import ImageError, TooLargeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,11 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # A picture is decoded whole, at 3 bytes a pixel; 100 megapixels (300 MB) is more than any camera phone
 # makes, and little enough for every worker of a small machine.
 MAX_PIXELS = 100_000_000
+
+# A progressive JPEG comes in about ten scans. Each costs a pass over all the pixels, and no more than 30 bytes of file.
+MAX_SCANS = 30
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
 
 # Resizing the shorter side to a few hundred pixels makes a narrow picture enormous: 20,000 x 1 took 5 GB.
 MAX_ASPECT = 100
@@ -68,8 +74,8 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         name: what errors call it; None for the path, where there is one.
 
     Raises:
-        ImageError: the picture is empty, truncated, no picture at all, larger than `MAX_PIXELS`, or narrower
-            than 1 to `MAX_ASPECT`.
+        TooLargeError: it has more than `MAX_PIXELS`, or is a JPEG of more than `MAX_SCANS`.
+        ImageError: the picture is empty, truncated, no picture at all, or narrower than 1 to `MAX_ASPECT`.
     """
     if name is None:
         name = "the picture" if isinstance(source, bytes | Image.Image) else os.fspath(source)
@@ -80,6 +86,7 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         with _opened(data) as image:
             check_size(*image.size, name)
+            _check_scans(data, image, name)
             pixels = _decode_upright_jpeg(data) if _is_upright_jpeg(image) else None
             return _to_tensor(_to_rgb(image) if pixels is None else pixels)
     except ImageError:
@@ -90,7 +97,7 @@ def decode_image(source: bytes | str | os.PathLike[str] | Image.Image, name: str
         raise ImageError(
             got=f"{name} cannot be read: {_reason(error)}",
             allowed=f"a whole picture ({', '.join(sorted(EXTENSIONS))})",
-            hint="replace or remove it; in a data set, data.on_error=skip leaves such files out and lists them",
+            hint="take another picture, or save this one anew",
         ) from error
 
 
@@ -124,7 +131,8 @@ def check_size(width: int, height: int, name: str) -> None:
     """Refuse a picture that has too many pixels, or is too narrow, to be worked on.
 
     Raises:
-        ImageError: it has more than `MAX_PIXELS`, or is narrower than 1 to `MAX_ASPECT`.
+        TooLargeError: it has more than `MAX_PIXELS`.
+        ImageError: it is narrower than 1 to `MAX_ASPECT`.
         ValueError: it has none.
     """
     if width * height > MAX_PIXELS:
@@ -137,6 +145,30 @@ def check_size(width: int, height: int, name: str) -> None:
             allowed=f"one side at most {MAX_ASPECT} times the other",
             hint="crop it to what it should show",
         )
+
+
+def _check_scans(data: bytes, image: Image.Image, name: str) -> None:
+    if image.format != "JPEG":
+        return
+    position, scans = 2, 0  # behind the marker that starts every JPEG
+    while scans <= MAX_SCANS and (marker := _MARKER.search(data, position)) and marker[1] != _END_OF_IMAGE:
+        scans += marker[1] == _START_OF_SCAN
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    if scans > MAX_SCANS:
+        raise TooLargeError(
+            got=f"{name} is a JPEG of more than {MAX_SCANS} scans",
+            allowed=f"at most {MAX_SCANS}; cameras and editors make about ten",
+            hint="save it anew with any program",
+        )
+
+
+def picture_pixels(content: bytes) -> int:
+    """How many pixels a file claims to hold; 0 for one that decoding will find out about."""
+    try:
+        with _opened(content) as image:
+            return image.width * image.height
+    except Exception:  # whatever Pillow stumbles over; `decode_image` says what is wrong with it
+        return 0
 
 
 def _is_upright_jpeg(image: Image.Image) -> bool:
@@ -162,7 +194,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if turn is not None:
         image = image.transpose(turn)
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it at 255
-        grey = np.asarray(image).astype(np.int64)
+        grey = np.asarray(image)  # of unsigned 16 bits, or of signed 32
         return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
@@ -180,8 +212,8 @@ def _to_tensor(picture: Image.Image | NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _too_large(got: str) -> ImageError:
-    return ImageError(
+def _too_large(got: str) -> TooLargeError:
+    return TooLargeError(
         got=got,
         allowed=f"at most {MAX_PIXELS // 1_000_000} megapixels",
         hint="scale it down first: the backbone reads a few hundred pixels a side",

@@ -16,6 +16,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch._ops import OpOverload
+
 from dogbreed.errors import ArtifactError
 
 _GRAPH, _INPUTS = "models/model.json", "data/sample_inputs/model.pt"
@@ -102,3 +105,11 @@ def _check(value: Any, key: str) -> None:
             _check(inner, key)
     elif isinstance(value, str) and not _PATTERNS.get(key, _PLAIN).fullmatch(value):
         raise ValueError(f"{key or 'a name'} {value[:80]!r}")
+    elif isinstance(value, str) and value.startswith("torch.ops.aten.") and not _is_operation(value):
+        raise ValueError(f"{value[:80]!r}, which is no tensor operation")
+
+
+def _is_operation(target: str) -> bool:
+    """Whether the name is an operation's, and not that of a method which the operations' namespace has in Python."""
+    name, overload = target.split(".")[3:5]
+    return isinstance(getattr(getattr(torch.ops.aten, name, None), overload, None), OpOverload)

@@ -12,6 +12,8 @@ from dogbreed.errors import ConfigError, did_you_mean
 #: Of a probability. Batches of another size move the seventh.
 DIGITS = 6
 
+_LONGEST_NAME = 1000  # of a breed; a folder's has 255 at most, and in millions of letters likeness is looked for long
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -43,11 +45,11 @@ class Wish:
         known = [field.name for field in fields(cls)]
         for name in options:
             if name not in known:
-                near = did_you_mean(name, known)
+                near = did_you_mean(name[:80], known)
                 raise ConfigError(f"the option {name[:80]!r}{near}", ", ".join(known), "leave it out")
         given = {name: value for name, value in options.items() if value is not None}
         breed = given.pop("correct_breed", None)
-        if breed is not None and not isinstance(breed, str):
+        if breed is not None and not (isinstance(breed, str) and len(breed) <= _LONGEST_NAME):
             raise ConfigError(f"correct_breed={breed!r:.80}", "a breed's name", "name it as a text")
         return cls(correct_breed=breed, **{name: _whole(name, value) for name, value in given.items()})
 

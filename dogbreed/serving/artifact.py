@@ -151,7 +151,7 @@ def load_artifact(directory: str | Path) -> Artifact:
     """The classifier that `save_artifact` wrote; needs no network, no Hydra and no training code.
 
     Raises:
-        ArtifactError: it is missing, damaged, or of a format that this release does not know.
+        ArtifactError: it is missing, damaged, of a format that this release does not know, or of a run that diverged.
     """
     directory = Path(directory)
     about = _read_about(directory)
@@ -177,6 +177,10 @@ def load_artifact(directory: str | Path) -> Artifact:
         raise _damaged(directory / _WEIGHTS, f"its tensors do not fit its {_JSON}: {error}") from error
     if len(class_names) != head.num_classes:
         raise _damaged(directory / _JSON, f"{len(class_names)} class names for {head.num_classes} outputs")
+    if not all(tensor.isfinite().all() for tensor in head.state_dict().values()):
+        raise ArtifactError(
+            f"{directory}: a head of weights that are not finite", "one that has learned", "look at its run's report"
+        )
     return Artifact(backbone, head.eval(), class_names, about, calibration, look_alikes, directory)
 
 

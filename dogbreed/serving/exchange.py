@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dogbreed.data.images import MAX_PIXELS
-from dogbreed.errors import ConfigError, DogbreedError, ImageError, RequestError
+from dogbreed.errors import ConfigError, DogbreedError, ImageError, RequestError, TooLargeError
 from dogbreed.serving.answer import Prediction, Wish, to_json
 from dogbreed.serving.predictor import Predictor
 
@@ -30,6 +30,8 @@ PICTURES = ("image/jpeg", "image/png", "image/webp", "application/x-image")
 MEDIA_TYPES = (*PICTURES, ARRAY, JSON)
 
 MAX_PICTURES = 64  # of a request
+# Commas and brackets of a JSON body, where a picture and its options take ten: {},{},... grows to 20 times its size.
+_MOST_MARKS = 10_000
 _OPTIONS = ("top_k", "correct_breed", "correct_index")
 
 
@@ -115,12 +117,14 @@ def write_answer(answers: Sequence[Prediction | ImageError], *, single: bool) ->
     Of several, one that cannot be read is {"error": ...} in its place.
 
     Raises:
-        RequestError: 400, the single picture cannot be read.
+        RequestError: the single picture cannot be read (400), or is too large to be (413).
     """
     if single:
         [answer] = answers
         if isinstance(answer, ImageError):
-            raise RequestError(400, answer.got, answer.allowed, answer.hint)
+            raise RequestError(
+                413 if isinstance(answer, TooLargeError) else 400, answer.got, answer.allowed, answer.hint
+            )
         return to_json(answer.to_dict()).encode()
     return to_json({"predictions": [_content(answer) for answer in answers]}).encode()
 
@@ -166,6 +170,8 @@ def _content(answer: Prediction | DogbreedError) -> dict[str, Any]:
 
 
 def _read_json(body: bytes, options: Mapping[str, str]) -> Question:
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_MARKS:
+        raise _bad_json("a body with more values than all the pictures and options could take")
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -222,10 +228,11 @@ def _read_array(body: bytes, wish: Wish) -> Question:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_column, dtype = read(file)  # which refuses a header of more than 10,000 characters
-    except (ValueError, KeyError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError) as error:
+    except Exception as error:  # numpy parses the header as Python, and raises whatever it stumbles over
         raise RequestError(400, "a body that is no array of numpy", allowed, "numpy.save it to a buffer") from error
     pixels, data = int(np.prod(shape, dtype=object)), body[file.tell() :]
-    if dtype != np.uint8 or by_column or len(shape) not in (3, 4) or shape[-1] != 3 or pixels == 0:
+    empty = any(type(side) is not int or side < 1 for side in shape)  # numpy lets True and -1 through
+    if dtype != np.uint8 or by_column or len(shape) not in (3, 4) or shape[-1] != 3 or empty:
         order = " in Fortran's order" if by_column else ""
         raise RequestError(400, f"an array of {dtype} {shape}{order}"[:200], allowed, "send pixels in [0, 255]")
     if len(shape) == 4 and shape[0] > MAX_PICTURES:

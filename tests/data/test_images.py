@@ -21,7 +21,7 @@ from PIL import Image, ImageSequence
 
 from dogbreed.data import images
 from dogbreed.data.images import decode_image
-from dogbreed.errors import ImageError
+from dogbreed.errors import ImageError, TooLargeError
 
 RAMP = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
 
@@ -374,8 +374,7 @@ def test_decode_image__error_names_the_path_and_what_to_do(tmp_path, kind):
     with pytest.raises(ImageError) as caught:
         decode_image(kind(path))
     assert str(path) in caught.value.got
-    assert "replace or remove it" in str(caught.value)
-    assert "data.on_error=skip" in str(caught.value)
+    assert "save this one anew" in str(caught.value)
 
 
 def test_decode_image__error_about_bytes_speaks_of_the_picture():
@@ -463,6 +462,29 @@ def test_decode_image__narrow_picture_is_refused(size):
 @pytest.mark.parametrize("size", [(100, 1), (1, 100), (1, 1)])
 def test_decode_image__smallest_pictures_are_read(size):
     assert decode_image(encode(Image.new("RGB", size))).shape == (3, size[1], size[0])
+
+
+def with_scans(jpeg: bytes, wanted: int) -> bytes:
+    """A progressive JPEG with its last scan repeated, so that it has `wanted` in all."""
+    start = jpeg.rindex(b"\xff\xda")
+    return jpeg[:start] + jpeg[start:-2] * (wanted - jpeg.count(b"\xff\xda") + 1) + jpeg[-2:]
+
+
+@pytest.mark.parametrize("scans", [images.MAX_SCANS + 1, 3000])
+def test_decode_image__jpeg_of_many_scans_is_refused_before_they_are_decoded(scans):
+    content = with_scans(encode(photo(4000, 3000), "JPEG", progressive=True), scans)
+    began = time.process_time()
+    with pytest.raises(TooLargeError, match="30 scans"):
+        decode_image(content)
+    assert time.process_time() - began < 2  # 3,000 scans would take a minute
+
+
+@pytest.mark.parametrize("trailer", [b"", b"\xff\xda" * 100])
+def test_decode_image__jpeg_of_ordinary_scans_is_read_whatever_follows_it(trailer):
+    plain = encode(photo(), "JPEG", progressive=True)
+    inside = encode(photo(), "JPEG", progressive=True, comment=b"\xff\xda" * 100)
+    for content in (plain, inside, with_scans(plain, images.MAX_SCANS)):
+        assert decode_image(content + trailer).shape == (3, 32, 48)
 
 
 # Whatever the bytes

@@ -98,6 +98,8 @@ ATTACKS = {
     "compiled library": compiled_library,
     "missing graph": missing_graph,
     "a function of Python's": graph(lambda g: first(g).update(target="torch.os.system")),
+    "a method of the operations' namespace": graph(lambda g: first(g).update(target="torch.ops.aten.__dict__.clear")),
+    "a method of an operation": graph(lambda g: first(g).update(target="torch.ops.aten.add.overloads")),
     "an extension": graph(lambda g: first(g).update(target="#mine:run")),
     "an operation that writes a file": graph(lambda g: first(g).update(target="torch.ops.aten.save.default")),
     "an operation that opens a file": graph(lambda g: first(g).update(target="torch.ops.aten.from_file.default")),

@@ -220,6 +220,15 @@ def test_artifact__without_a_tensor_is_an_error_even_with_the_right_checksum(par
         load_artifact(artifact)
 
 
+def test_artifact__of_a_run_that_diverged_is_an_error(backbone: Backbone, tmp_path: Path) -> None:
+    head = make_heads(backbone.num_features)[0]
+    head.state_dict()["linear.bias"][1] = float("nan")  # which shares its memory
+    save_artifact(tmp_path / "artifact", backbone, head, NAMES)
+
+    with pytest.raises(ArtifactError, match="not finite"):
+        load_artifact(tmp_path / "artifact")
+
+
 def test_save_artifact__refuses_names_that_do_not_match_the_head(backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         save_artifact(tmp_path / "a", backbone, make_heads(backbone.num_features)[0], NAMES[:2])

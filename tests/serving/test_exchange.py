@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,8 @@ BAD_JSON = [
     body({"image": "", "top_k": [1]}),
     body({"image": "", "topk": 1}),
     body({"image": "", "correct_breed": 3}),
+    body({"image": "", "correct_breed": "Chow" * 1000}),
+    body({"image": "", "topk" * 1000: 1}),
     body({"image": "", "correct_breed": "A", "correct_index": 3}),
 ]
 
@@ -176,7 +179,8 @@ def test_question__of_bad_json_is_400(content: bytes) -> None:
         (saved(np.zeros((4, 4, 3), np.uint8)) + b"x", 400),
         (saved(np.zeros((MAX_PICTURES + 1, 2, 2, 3), np.uint8)), 413),
         (saved(np.array([{"a": 1}], dtype=object)), 400),
-        (saved(np.zeros((4, 4, 3), np.uint8)).replace(b"(4, 4, 3)", b"(-4, -4, 3)"), 400),
+        (saved(np.zeros((4, 4, 3), np.uint8)).replace(b"(4, 4, 3), }  ", b"(-4, -4, 3), }"), 400),
+        (saved(np.zeros((1, 1, 3), np.uint8)).replace(b"(1, 1, 3), }      ", b"(True, True, 3), }"), 400),
     ],
 )
 def test_question__of_a_bad_array_is_refused(content: bytes, status: int) -> None:
@@ -217,6 +221,16 @@ def test_question__of_any_bytes_is_read_or_refused(content: bytes, media: str) -
 )
 def test_question__of_any_json_is_read_or_refused(content: Any) -> None:
     assert status_of(body(content), JSON) in (200, 400, 413)
+
+
+def test_question__of_too_many_values_is_not_even_parsed() -> None:
+    content = b'{"instances": [' + b"{}," * 300_000 + b"{}]}"
+    tracemalloc.start()
+    with pytest.raises(RequestError, match="more values") as caught:
+        read_question(content, JSON)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (caught.value.status, most < 100_000) == (400, True)
 
 
 def test_question__of_too_many_is_413() -> None:

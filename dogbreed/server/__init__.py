@@ -1,0 +1,1 @@
+"""An artifact's answers over HTTP."""
