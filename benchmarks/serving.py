@@ -31,7 +31,7 @@ from dogbreed.serving.predictor import Predictor
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 COMPARED = 16  # clients, beside the Predictor and the plain server
-OWN_BATCHES = (1, 8, 32)
+OWN_BATCHES = (1, 4, 32)
 
 
 class Plain(http.server.BaseHTTPRequestHandler):

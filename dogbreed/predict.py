@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed.data.folder import find_pictures
 from dogbreed.errors import DogbreedError
+from dogbreed.exports.formats import ENGINES
 from dogbreed.serving.answer import Wish
 from dogbreed.serving.writers import WRITERS, Answer, print_answers
 
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--correct-index", type=int, metavar="I", help="the same by its class index")
     parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="pictures at once (default: 32)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
-    parser.add_argument("--engine", default="torch", help="torch, or an export: torch_export, onnx, openvino")
+    parser.add_argument("--engine", default="torch", choices=ENGINES, help="torch, or an export in the artifact")
     return parser
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.exports.formats import ENGINES
 from dogbreed.server.settings import ServerSettings
 
 _MB = 2**20
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--artifact", required=True, type=Path, metavar="DIR", help="what a training run wrote")
     add("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 for all (default: 127.0.0.1)")
     add("--port", type=_whole, default=port, help="0 for any free one (default: SAGEMAKER_BIND_TO_PORT, or 8080)")
-    add("--engine", default="torch", help="torch, or the format of an export in the artifact (default: torch)")
+    add("--engine", default="torch", choices=ENGINES, help="torch, or an export in the artifact (default: torch)")
     add("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
     limits = ServerSettings()
     for name, kind, metavar, default, text in (
@@ -83,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         ("batch-wait-ms", _number, "MS", limits.batch_wait_ms, "let a batch grow for so long, if nothing computes"),
         ("threads", _positive, "N", limits.threads, "that decode pictures"),
         ("max-body-mb", _number, "MB", limits.max_body / _MB, "larger bodies are refused; SageMaker's own limit"),
-        ("max-pixels", _positive, "N", limits.max_pixels, "larger pictures are refused; one takes 12 bytes a pixel"),
+        ("max-pixels", _positive, "N", limits.max_pixels, "larger pictures are refused"),
         ("max-waiting", _positive, "N", limits.max_waiting, "with so many pictures waiting, requests get 503"),
-        ("timeout-s", _number, "S", limits.timeout_s, "a picture that waited longer gets 503"),
+        ("timeout-s", _number, "S", limits.timeout_s, "a request that takes longer, after its body, gets 503"),
     ):
         add(f"--{name}", type=kind, metavar=metavar, default=default, help=f"{text} (default: {default:,.10g})")
     add(

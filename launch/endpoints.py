@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, or delete what has expired; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.yes or options.dry_run) and not options.expired:
+        parser.error("--yes and --dry-run go with --expired")
     try:
         return _run(options)
     except DogbreedError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from dogbreed.errors import ConfigError, did_you_mean
@@ -42,11 +43,18 @@ def truth(name: str, value: object) -> ConfigError | None:
 
 
 def positive(name: str, value: object) -> ConfigError | None:
-    """Whether it is a number above 0; None may stand for it."""
+    """Whether it is a number above 0, and not infinite; None may stand for it."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is None or (number and value > 0):  # type: ignore[operator]  # a number by now
+    if value is None or (number and 0 < value < math.inf):  # type: ignore[operator]  # a number by now
         return None
     return wrong(name, value, "a number above 0")
+
+
+def text(name: str, value: object) -> ConfigError | None:
+    """Whether it is a text; None may stand for it."""
+    if value is None or isinstance(value, str):
+        return None
+    return wrong(name, value, f"a text, in quotes: \"...{name}='{value}'\"")
 
 
 def texts(name: str, value: object) -> Iterator[ConfigError]:

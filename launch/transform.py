@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from launch.deploy import ending, plain
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import REALTIME, EndpointSettings
 from launch.settings import make_settings
+from launch.update import given
 
 if TYPE_CHECKING:
     from launch.files.model_package import Package
@@ -35,7 +36,7 @@ def transform(config: DictConfig) -> None:
     """Answer every picture below `input` by a batch transform job, or show what that would be (dry_run=true)."""
     settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
     source, output = (_prefix(key, str(config[key])) for key in ("input", "output"))
-    _check(config.format, settings)
+    _check(config.format, settings, given(config))
     with tempfile.TemporaryDirectory() as folder, ending():
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
@@ -142,12 +143,26 @@ def _prefix(key: str, uri: str) -> str:
     return f"{uri.rstrip('/')}/"
 
 
-def _check(form: str, settings: EndpointSettings) -> None:
+#: Settings that only an endpoint takes.
+_OF_ENDPOINTS = (
+    *("min_count", "max_count", "scaling_target", "startup_s", "memory_mb", "max_concurrency", "answers", "failures"),
+    *("max_invocations", "capture_percent", "capture_to", "expires_in_h", "wait_s"),
+)
+
+
+def _check(form: str, settings: EndpointSettings, given: Collection[str]) -> None:
     if form not in WRITERS:
         raise ConfigError(f"format={form}{did_you_mean(form, WRITERS)}", ", ".join(WRITERS), "set format")
     if settings.kind != REALTIME:
         raise ConfigError(
             f"sagemaker/endpoint={settings.kind}", "a batch on instances of its own", "leave sagemaker/endpoint out"
+        )
+    idle = [name for name in _OF_ENDPOINTS if name in given]
+    if idle:
+        raise ConfigError(
+            ", ".join(f"sagemaker.{name}" for name in idle),
+            "settings of a batch, see conf/transform.yaml",
+            "leave it out: it is of an endpoint",
         )
 
 

@@ -101,7 +101,6 @@ def test_predict__compares_with_the_breed_that_is_named(
     [
         (["--correct-breed", "Breeed A"], "did you mean Breed A"),
         (["--correct-index", "4"], "allowed: 0 to 3"),
-        (["--engine", "steam"], "steam"),
         (["--engine", "openvino"], "dogbreed.export"),
     ],
 )

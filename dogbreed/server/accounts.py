@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -16,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dogbreed.errors import RequestError
 from dogbreed.server.logs import write_log
 from dogbreed.server.service import Service
-from dogbreed.serving.exchange import write_error
+from dogbreed.serving.exchange import JSON, write_error
 
 _ID = b"x-amzn-requestid"
+_PLAIN = re.compile(rb"[\w.:-]{1,100}")  # fit to be a header again
 
 
 class Accounts:
@@ -39,14 +41,15 @@ class Accounts:
             await self._app(scope, receive, send)
             return
         start, status, sent = time.perf_counter(), 0, 0
-        identity = dict(scope["headers"]).get(_ID, b"").decode("latin-1")[:100] or uuid.uuid4().hex
+        given = dict(scope["headers"]).get(_ID, b"")
+        identity = given.decode() if _PLAIN.fullmatch(given) else uuid.uuid4().hex
         record: dict[str, Any] = scope.setdefault("record", {})
 
         async def watched(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [(_ID, identity.encode("latin-1"))]
+                headers = [(_ID, identity.encode()), (b"x-content-type-options", b"nosniff")]
                 if self._service.stopping:  # so that the connection ends with this answer
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": [*message["headers"], *headers]}
@@ -61,12 +64,12 @@ class Accounts:
         except asyncio.CancelledError:  # the time to stop in is over
             if not status:
                 error = RequestError(503, "the server has stopped", "a server that runs", "ask another one")
-                await Response(write_error(error), 503, media_type="application/json")(scope, receive, watched)
+                await Response(write_error(error), 503, media_type=JSON)(scope, receive, watched)
         except Exception as error:
             write_log("unexpected", logging.ERROR, error=error, id=identity)
             if not status:
                 excuse = RequestError(500, "an error of the server", "", f"its log has more: {identity}")
-                await Response(write_error(excuse), 500, media_type="application/json")(scope, receive, watched)
+                await Response(write_error(excuse), 500, media_type=JSON)(scope, receive, watched)
         finally:
             self._service.active -= 1
             self._write_down(scope, identity, status, sent, time.perf_counter() - start, record)

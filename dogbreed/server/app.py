@@ -19,11 +19,10 @@ from starlette.routing import Route
 from dogbreed.errors import RequestError, did_you_mean
 from dogbreed.server.accounts import Accounts
 from dogbreed.server.service import Service
-from dogbreed.serving.exchange import read_attributes, write_error
+from dogbreed.serving.exchange import JSON, read_attributes, write_error
 
 T = TypeVar("T")
 
-JSON = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 _PAGE = {
     "/": ("index.html", "text/html"),
@@ -96,7 +95,8 @@ async def _with_body(service: Service, request: Request, answer: Callable[[bytes
     service.admit()
     service.check_type(_content_type(request))
     async with service.bodies.read(request) as body:
-        return await _unless_gone(request, answer(body))
+        with service.in_time():
+            return await _unless_gone(request, answer(body))
 
 
 async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -151,7 +151,6 @@ def _page_file(name: str) -> bytes:
 async def _static(content: bytes, media: str, request: Request) -> Response:
     headers = {
         "content-security-policy": _POLICY,
-        "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cache-control": "no-cache",
     }

@@ -22,8 +22,7 @@ MULTIPART = "multipart/form-data"
 GRACE_S = 10.0
 LEAST_RATE = 32_000  # bytes a second
 
-# Of all the bodies together: ten of the largest size, thousands of photographs.
-MOST_HELD = 256 * 1024 * 1024
+HELD = 10  # times the largest body, of all the bodies together: 250 MB, or thousands of photographs
 
 
 class Bodies:
@@ -60,7 +59,9 @@ class Bodies:
                     if held > self._most:
                         raise self._too_large(f"a body of more than {self._most:,} bytes")
                     chunks.append(chunk)
-                    limit.deadline = start + GRACE_S + held / LEAST_RATE
+                    # What came quickly buys no silence afterwards.
+                    latest = anyio.current_time() + GRACE_S
+                    limit.deadline = min(limit.deadline + len(chunk) / LEAST_RATE, latest)
             if limit.cancelled_caught:
                 self._metrics.refused.labels("slow").inc()
                 raise RequestError(
@@ -78,7 +79,7 @@ class Bodies:
     def _hold(self, change: int) -> None:
         self._held += change
         self._metrics.held.set(self._held)
-        if change > 0 and self._held > MOST_HELD:
+        if change > 0 and self._held > HELD * self._most:
             self._metrics.refused.labels("memory").inc()
             raise RequestError(503, "no memory for another body", "fewer large bodies at once", "try again later")
 
@@ -114,9 +115,10 @@ def read_form(body: bytes, content_type: str, options: dict[str, str]) -> Questi
             raise too_many(len(pictures))
 
     def take_field(field: Field) -> None:
-        if len(fields) >= 10:
-            raise ValueError("more than ten fields")
-        fields[(field.field_name or b"").decode()] = (field.value or b"").decode()
+        name = (field.field_name or b"").decode()
+        if name in fields or len(fields) >= 10:
+            raise ValueError("a field twice, or more than ten")
+        fields[name] = (field.value or b"").decode()
 
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dogbreed.errors import RequestError
 from dogbreed.server.metrics import Metrics
-from dogbreed.serving.exchange import write_error
+from dogbreed.serving.exchange import JSON, write_error
 
 HEADERS_S = 10.0  # from a connection's, or a request's, first byte to the end of its headers
 WRITING_S = 20.0  # for a client to take its answer
@@ -112,7 +112,7 @@ class GuardedProtocol(H11Protocol):
 
     def _refuse(self, status: int, error: RequestError) -> None:
         content = write_error(error)
-        headers = [("content-type", "application/json"), ("content-length", str(len(content))), ("connection", "close")]
+        headers = [("content-type", JSON), ("content-length", str(len(content))), ("connection", "close")]
         try:
             self.transport.write(self.conn.send(h11.Response(status_code=status, headers=headers)) or b"")
             self.transport.write(self.conn.send(h11.Data(data=content)) or b"")

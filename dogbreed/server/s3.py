@@ -59,8 +59,8 @@ class S3:
 
 def not_allowed(uri: str, prefixes: Sequence[str] = ()) -> RequestError:
     """The error for an object that must not be fetched."""
-    allowed = "objects below " + ", ".join(prefixes) if prefixes else "pictures in the request itself"
-    hint = "name an object below a prefix" if prefixes else "ask a server that was started with --s3-prefix"
+    allowed = "objects below this server's prefixes" if prefixes else "pictures in the request itself"
+    hint = "ask who runs it for its --s3-prefix" if prefixes else "ask a server that was started with --s3-prefix"
     return RequestError(400, f"the s3_uri {uri[:200]!r}", allowed, hint)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
-from PIL import Image
+import anyio
+import torch
 from torch import Tensor
 
-from dogbreed.errors import ConfigError, ImageError, RequestError
+from dogbreed.data.images import picture_pixels
+from dogbreed.errors import ConfigError, ImageError, RequestError, TooLargeError
 from dogbreed.server.batching import Batcher
 from dogbreed.server.bodies import MULTIPART, Bodies, read_form
 from dogbreed.server.metrics import Metrics
@@ -89,6 +89,21 @@ class Service:
             raise RequestError(503, "the server is stopping", "a server that runs", "ask another one")
         self._check_room()
 
+    @contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Ends a request that takes too long once its body is there.
+
+        Raises:
+            RequestError: 503, it took longer than the settings allow.
+        """
+        try:
+            with anyio.fail_after(self.settings.timeout_s):
+                yield
+        except TimeoutError as error:
+            self.metrics.refused.labels("late").inc()
+            got = f"no answer within {self.settings.timeout_s:g} s"
+            raise RequestError(503, got, "fewer or smaller pictures at once", "try again later") from error
+
     def check_type(self, content_type: str | None) -> None:
         """Nothing, where bodies of this type are taken.
 
@@ -155,7 +170,7 @@ class Service:
             "class_names": list(artifact.class_names),
             "input_size": artifact.backbone.transform.size,
             "calibration": artifact.calibration.to_dict() if artifact.calibration else None,
-            "explains": self.engine == "torch",
+            "explains": self._explains(),
             "thumbnails": any(artifact.thumbnail(index) for index in range(len(artifact.class_names))),
             "media_types": [*MEDIA_TYPES, MULTIPART],
             "limits": {
@@ -189,6 +204,19 @@ class Service:
                 f"fewer than {self.settings.max_waiting}",
                 "try again later",
             )
+
+    def _explains(self) -> bool:
+        """Whether it can be said what the model looks at: of networks with a map of places, by torch."""
+        from dogbreed.serving.grad_cam import grad_cam
+
+        if self.engine != "torch":
+            return False
+        side = self.predictor.artifact.backbone.transform.size
+        try:
+            grad_cam(self.predictor, torch.zeros(3, side, side, dtype=torch.uint8))
+        except ConfigError:
+            return False
+        return True
 
     async def _read(self, body: bytes, content_type: str | None, options: dict[str, str]) -> Question:
         media = media_type(content_type)
@@ -225,11 +253,11 @@ class Service:
         """While a picture is decoded, no other large one is.
 
         Raises:
-            ImageError: it is too large in any case.
+            TooLargeError: it is too large in any case.
         """
         pixels, most = _pixels(picture), self.settings.max_pixels
         if pixels > most:
-            raise ImageError(f"the picture has {pixels:,} pixels", f"at most {most:,}", "scale it down first")
+            raise TooLargeError(f"the picture has {pixels:,} pixels", f"at most {most:,}", "scale it down first")
         with self._large if pixels > _LARGE_PIXELS else nullcontext():
             yield
 
@@ -249,13 +277,7 @@ def _pixels(picture: bytes | Tensor) -> int:
     """How many a picture claims to have; 0 for one that decoding will find out about."""
     if isinstance(picture, Tensor):
         return picture.shape[-1] * picture.shape[-2]
-    try:
-        with warnings.catch_warnings():  # a bomb's, which is measured here against our own limit
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(picture)) as image:
-                return image.width * image.height
-    except Exception:  # whatever Pillow stumbles over; decoding says what is wrong with it
-        return 0
+    return picture_pixels(picture)
 
 
 def _index(text: str | None) -> int | None:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from dogbreed.data.images import MAX_PIXELS
+from dogbreed.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,10 @@ class ServerSettings:
     max_waiting: int = 256
     timeout_s: float = 30.0
     s3_prefixes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_pixels > MAX_PIXELS:
+            raise ConfigError(f"--max-pixels {self.max_pixels:,}", f"at most {MAX_PIXELS:,}", "no larger are decoded")
+        for name, value in (("max-body-mb", self.max_body), ("timeout-s", self.timeout_s)):
+            if value <= 0:
+                raise ConfigError(f"--{name} {value:g}", "more than 0", f"set --{name}")

@@ -10,7 +10,7 @@ import binascii
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,7 +32,7 @@ MEDIA_TYPES = (*PICTURES, ARRAY, JSON)
 MAX_PICTURES = 64  # of a request
 # Commas and brackets of a JSON body, where a picture and its options take ten: {},{},... grows to 20 times its size.
 _MOST_MARKS = 10_000
-_OPTIONS = ("top_k", "correct_breed", "correct_index")
+_OPTIONS = tuple(field.name for field in fields(Wish))
 
 
 @dataclass(frozen=True)

@@ -46,21 +46,28 @@ def gather(store: Store, output: str, sources: Sequence[Source], end: Mapping[st
             "look at its log: aws logs tail /aws/sagemaker/TransformJobs",
         )
     with ThreadPoolExecutor(_THREADS) as pool:
-        read = pool.map(lambda source: _read(store, _match(found, source.name), end), sources)
+        matched = _match(found, [source.name for source in sources])
+        read = pool.map(lambda uri: _read(store, uri, end), matched)
         for source, answer in zip(sources, read, strict=True):
             yield source.name, answer
 
 
-def _match(found: Mapping[str, str], uri: str) -> str | None:
-    """Where a picture's answer is: under its whole key, or under the end of it.
+def _match(found: Mapping[str, str], uris: Sequence[str]) -> list[str | None]:
+    """Where each picture's answer is: under its whole key, or without the first folders, as many for all.
 
-    >>> _match({"dogs/a.jpg": "s3://b/out/dogs/a.jpg.out"}, "s3://b/my/dogs/a.jpg")
-    's3://b/out/dogs/a.jpg.out'
+    >>> _match({"dogs/a.jpg": "s3://b/out/dogs/a.jpg.out"}, ["s3://b/my/dogs/a.jpg", "s3://b/my/dogs/c/a.jpg"])
+    ['s3://b/out/dogs/a.jpg.out', None]
+
+    Raises:
+        LaunchError: there are answers of other pictures.
     """
-    _, key = split_uri(uri)
-    parts = key.split("/")
-    ends = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((found[end] for end in ends if end in found), None)
+    keys = [split_uri(uri)[1].split("/") for uri in uris]
+    for start in range(min(map(len, keys))):
+        ends = ["/".join(parts[start:]) for parts in keys]
+        if found.keys() <= set(ends) and len(set(ends)) == len(ends):
+            return [found.get(end) for end in ends]
+    first = next(iter(found.values()))
+    raise LaunchError(f"{first} is of none of the pictures", "an answer for each", "look there, and transform again")
 
 
 def _read(store: Store, uri: str | None, end: Mapping[str, Any]) -> Prediction | ImageError:

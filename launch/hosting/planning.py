@@ -11,10 +11,12 @@ from datetime import datetime, timezone
 
 import yaml
 
+from dogbreed.errors import ConfigError
 from launch.files.model_package import Package
 from launch.hosting.costing import tell_price
 from launch.hosting.requests import Deployment, Requests, build_requests, model_uri
 from launch.hosting.settings import EndpointSettings
+from launch.machines import machines
 from launch.preflight.credentials import check_secrets
 from launch.preflight.jobs import check_tags
 from launch.preflight.problems import Problem, ordered, refuse
@@ -110,9 +112,9 @@ def plan_deployment(name: str, artifact: str, settings: EndpointSettings) -> Pla
     """
     found = find_account(settings, lambda region: _image(settings, region))
     moment = datetime.now(timezone.utc).replace(microsecond=0)
-    deployment = Deployment(name, artifact, moment, secrets.token_hex(8), settings.owner or getpass.getuser())
+    deployment = Deployment(name, artifact, moment, secrets.token_hex(8), settings.owner or _user())
     requests = build_requests(deployment, settings, found.place)
-    notes = () if settings.image else (_unpatched(settings),)
+    notes = (*(() if settings.image else (_unpatched(settings),)), *_idle_gpu(settings))
     return Plan(
         deployment=deployment,
         settings=settings,
@@ -156,6 +158,20 @@ def _unpatched(settings: EndpointSettings) -> str:
         f"AWS's PyTorch inference image {settings.pytorch_version} has not been patched since 2026-06-30; build one of "
         "your own by launch/Dockerfile.serve, and name it: sagemaker.image=URI"
     )
+
+
+def _idle_gpu(settings: EndpointSettings) -> Iterator[str]:
+    machine = machines().get(settings.instance_type or "")
+    if machine is not None and machine.gpus and not settings.environment.get("DOGBREED_DEVICE"):
+        device = "+sagemaker.environment.DOGBREED_DEVICE=cuda"
+        yield f"{machine.instance_type} has {machine.gpus} {machine.gpu}, which answers do not use: {device}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # a container's user may have no name
+        raise ConfigError("no name of who runs this", "an owner", "set sagemaker.owner") from error
 
 
 def _part(request: Mapping[str, object], name: str) -> dict[str, object]:

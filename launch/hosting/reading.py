@@ -91,5 +91,6 @@ def settings_of(
         "security_groups": list(vpc.get("SecurityGroupIds", [])),
         "tags": {key: text for key, text in tags.items() if key not in _OWN_TAGS},
         "owner": tags.get(OWNER_TAG),
+        "expires_in_h": base["expires_in_h"] if EXPIRY_TAG in tags else None,
     }
     return base | found

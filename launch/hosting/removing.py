@@ -42,7 +42,7 @@ def delete_endpoint(hosting: Hosting, name: str, say: Say, *, poll_s: float) -> 
         if found is not None:
             undo.add(
                 f"the endpoint {name}",
-                lambda: remove_endpoint(hosting, name, poll_s, say),
+                lambda: remove_endpoint(hosting, name, poll_s, undo.say),
                 f"aws sagemaker delete-endpoint --endpoint-name {name}",
             )
             if hosting.scaling(name) is not None:
@@ -68,10 +68,15 @@ def parts_of(hosting: Hosting, kind: Kind, name: str) -> list[str]:
     found = []
     for part in reversed(hosting.names(kind, part_stem(name))):
         description = hosting.describe(kind, part)
-        tags = {} if description is None else hosting.tags(arn_of(kind, description))
-        if OURS_TAG in tags and tags.get(ENDPOINT_TAG) == name:
+        if description is not None and is_made_for(hosting, kind, description, name):
             found.append(part)
     return found
+
+
+def is_made_for(hosting: Hosting, kind: Kind, description: dict[str, Any], name: str) -> bool:
+    """Whether a model or configuration was made here for this endpoint, by its tags."""
+    tags = hosting.tags(arn_of(kind, description))
+    return OURS_TAG in tags and tags.get(ENDPOINT_TAG) == name
 
 
 def own_archive(model: dict[str, Any]) -> str | None:

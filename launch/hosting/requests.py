@@ -21,7 +21,11 @@ EXPIRY_TAG, ARTIFACT_TAG = "dogbreed:expires", "dogbreed:artifact"
 VARIANT = "all"
 MODEL_FILE = "model.tar.gz"
 #: What AWS's toolkit starts, see launch.inference; a container of one's own pays no heed.
-_TOOLKIT = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+_TOOLKIT = {
+    "SAGEMAKER_PROGRAM": "inference.py",
+    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    "TS_MAX_REQUEST_SIZE": str(25 * 2**20),  # as dogbreed.serve; TorchServe's own (its configuration guide) is 6.5 MB
+}
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 

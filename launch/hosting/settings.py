@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dogbreed.errors import ConfigError
-from launch.fields import one_of, positive, refuse, texts, whole, wrong
+from launch.fields import one_of, positive, refuse, text, texts, whole, wrong
 
 REALTIME, SERVERLESS, ASYNCHRONOUS = "realtime", "serverless", "asynchronous"
 KINDS = (REALTIME, SERVERLESS, ASYNCHRONOUS)
@@ -28,6 +28,11 @@ _OF_A_KIND = sorted({name for group in (_NEEDED, _POSSIBLE) for names in group.v
 _LEAST = {"instance_count": 1, "min_count": 1, "max_count": 1, "startup_s": 60, "max_invocations": 1}
 _LEAST |= {"max_concurrency": 1, "wait_s": 1, "capture_percent": 1}
 _MOST = {"max_concurrency": 200, "startup_s": 3600, "capture_percent": 100, "max_invocations": 1000}
+_TEXTS = (
+    *("region", "role", "bucket", "prefix", "image", "pytorch_version", "instance_type"),
+    *("answers", "failures", "capture_to", "kms_key", "owner"),
+)
+_LONGEST_H = 10 * 365 * 24
 _MEMORY_MB = tuple(range(1024, 6145, 1024))
 
 
@@ -68,6 +73,7 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         refuse([one_of("kind", self.kind, KINDS)])
+        refuse([text(name, getattr(self, name)) for name in _TEXTS])
         refuse([*self._of_kind(), *self._numbers(), *self._others()])
 
     def _of_kind(self) -> Iterator[ConfigError | None]:
@@ -88,6 +94,11 @@ class EndpointSettings:
                 yield found or (wrong(name, value, f"at most {most}") if most is not None and value > most else None)
         for name in ("scaling_target", "expires_in_h", "poll_s", "price_per_hour"):
             yield positive(name, getattr(self, name))
+        for name in ("wait_s", "poll_s"):
+            if getattr(self, name) is None:
+                yield wrong(name, "null", "seconds")
+        if isinstance(self.expires_in_h, int | float) and self.expires_in_h > _LONGEST_H:
+            yield wrong("expires_in_h", self.expires_in_h, f"at most {_LONGEST_H}, or null for never")
         if self.memory_mb is not None and self.memory_mb not in _MEMORY_MB:
             yield wrong("memory_mb", self.memory_mb, ", ".join(map(str, _MEMORY_MB)))
 
@@ -98,9 +109,13 @@ class EndpointSettings:
             value = getattr(self, name)
             if value is not None and not re.fullmatch(r"s3://[^/]+(/.*)?", str(value)):
                 yield wrong(name, value, "s3://BUCKET/PREFIX")
+        for name in ("subnets", "security_groups"):
+            if not isinstance(getattr(self, name), list | tuple):
+                yield wrong(name, getattr(self, name), f"a list: {name}=[ID, ID]")
+                return
         if bool(self.subnets) != bool(self.security_groups):
             yield wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
-        if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
+        if not re.fullmatch(r"[A-Za-z0-9/._-]*", "?" if self.prefix is None else self.prefix):
             yield wrong("prefix", self.prefix, "letters, digits, / . _ and -")
         yield self._counts()
 

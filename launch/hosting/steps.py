@@ -116,7 +116,7 @@ def make_endpoint(hosting: Hosting, plan: Plan, package: Package, picture: bytes
     make_parts(hosting, plan, package, undo, say)
     undo.add(
         f"the endpoint {name}",
-        lambda: remove_endpoint(hosting, name, settings.poll_s, say, plan.deployment.token),
+        lambda: remove_endpoint(hosting, name, settings.poll_s, undo.say, plan.deployment.token),
         f"aws sagemaker delete-endpoint --endpoint-name {name}",
     )
     hosting.create(ENDPOINT, requests.endpoint)

@@ -1,21 +1,22 @@
-"""What has been made is taken back, in reverse, whatever ends the making: an error, Ctrl-C or SIGTERM."""
+"""What has been made is taken back, in reverse, whatever ends the making: an error or a signal."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 from launch.errors import LaunchError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: The last is that of a terminal which is closed; Windows has none.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM has come.
+    """Ctrl-C, SIGTERM or SIGHUP has come.
 
     Attributes:
         code: what a process that ends by it exits with, as shells count.
@@ -35,20 +36,26 @@ class Undo:
     """
 
     def __init__(self, say: Callable[[str], None], word: str) -> None:
-        self._say, self._word = say, word
-        self._steps: list[tuple[str, Callable[[], object], str]] = []
+        self._print, self._word = say, word
+        self._steps: list[tuple[str, Callable[[], object], str, bool]] = []
         self._signals = 0
         self.is_undoing = False
 
-    def add(self, what: str, take_back: Callable[[], object], command: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line, where anybody still reads: `| tee` ends by the same Ctrl-C, and must not end the undoing."""
+        with suppress(OSError, ValueError):  # a broken pipe, a closed file
+            self._print(text)
+
+    def add(self, what: str, take_back: Callable[[], object], command: str, *, holds: bool = False) -> None:
         """Remember a step that is about to be made: it may be half made when it fails.
 
         Args:
             what: that is there then.
             take_back: removes it, or does nothing where it is not there.
             command: by which a person would remove it.
+            holds: where it cannot be taken back, it still needs the steps before it: they stay.
         """
-        self._steps.append((what, take_back, command))
+        self._steps.append((what, take_back, command, holds))
 
     @property
     def is_empty(self) -> bool:
@@ -64,16 +71,21 @@ class Undo:
         self.is_undoing = True
         left: list[str] = []
         while self._steps:
-            what, take_back, command = self._steps.pop()
+            what, take_back, command, holds = self._steps.pop()
             try:
-                self._say(f"{self._word} {what}")
+                self.say(f"{self._word} {what}")
                 take_back()
             except KeyboardInterrupt:
-                left += [f"{what}\n    {command}", *(f"{name}\n    {line}" for name, _, line in self._steps[::-1])]
-                self._steps.clear()
+                left += [f"{what}\n    {command}", *self._leave()]
             except Exception as error:  # whatever it is, the others must still be removed
                 reason = error.got if isinstance(error, LaunchError) else repr(error)
-                left.append(f"{what} ({reason})\n    {command}")
+                left += [f"{what} ({reason})\n    {command}", *(self._leave() if holds else [])]
+        return left
+
+    def _leave(self) -> list[str]:
+        """Forget the steps that are left; what they made, with the commands that remove it."""
+        left = [f"{what}\n    {command}" for what, _, command, _ in reversed(self._steps)]
+        self._steps.clear()
         return left
 
     def interrupt(self, number: int, frame: FrameType | None = None) -> None:
@@ -81,7 +93,7 @@ class Undo:
         self._signals += 1
         if self.is_undoing and self._signals <= 2:
             self._signals = 2
-            self._say(f"still {self._word}; once more leaves the rest there")
+            self.say(f"still {self._word}; once more leaves the rest there")
             return
         self.is_undoing = True
         raise Interrupted(number)
@@ -104,11 +116,11 @@ def undoing(say: Callable[[str], None], *, always: bool = False, word: str = "ta
         try:
             yield undo
         except BaseException:
-            _tell(undo.run(), say)
+            _tell(undo.run(), undo.say)
             raise
         left = undo.run() if always else []
     if left:
-        _tell(left, say)
+        _tell(left, undo.say)
         raise LaunchError(f"{len(left)} could not be removed", "nothing left", "remove it by the lines above")
 
 
@@ -125,7 +137,8 @@ def _interrupted_by(undo: Undo) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {number: signal.signal(number, undo.interrupt) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before: dict[int, Any] = {number: signal.signal(number, undo.interrupt) for number in heard}
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from launch.errors import LaunchError
 from launch.files.model_package import Package
 from launch.hosting.planning import Plan
 from launch.hosting.reading import kind_of, settings_of
-from launch.hosting.removing import plan_removal
+from launch.hosting.removing import is_made_for, plan_removal
 from launch.hosting.requests import OURS_TAG, build_tags
 from launch.hosting.resources import CONFIG, ENDPOINT, MODEL, Hosting, arn_of
 from launch.hosting.settings import EndpointSettings
@@ -44,7 +44,7 @@ class Present:
     scaling: tuple[dict[str, Any], dict[str, Any]] | None
 
     def settings(self, given: Mapping[str, Any]) -> EndpointSettings:
-        """What it was asked to be, but for what is given now.
+        """What it was asked to be, but for what is given now; variables and tags are added to those that it has.
 
         Raises:
             ConfigError: a setting that cannot be, or another kind of endpoint.
@@ -57,7 +57,13 @@ class Present:
                 "deploy another endpoint, and delete this one",
             )
         values = settings_of(self.model, self.config, self.tags, self.scaling)
-        return make_settings(EndpointSettings, values | dict(given), "sagemaker")
+        if "image" not in given and "pytorch_version" in given:
+            values["image"] = None  # AWS's of that version
+        for name in ("environment", "tags"):
+            if isinstance(given.get(name), Mapping):
+                values[name] |= given[name]
+        rest = {name: value for name, value in given.items() if name not in ("environment", "tags")}
+        return make_settings(EndpointSettings, values | rest, "sagemaker")
 
 
 def look_up(hosting: Hosting, name: str) -> Present:
@@ -118,8 +124,9 @@ def update_endpoint(
         hosting.retag(present.arn, build_tags(plan.deployment, plan.settings))
         undo.keep()
     with undoing(say, always=True, word="removing") as rest:
-        plan_removal(hosting, MODEL, present.model["ModelName"], rest)
-        plan_removal(hosting, CONFIG, present.config["EndpointConfigName"], rest)
+        for kind, part in ((MODEL, present.model), (CONFIG, present.config)):
+            if is_made_for(hosting, kind, part, name):
+                plan_removal(hosting, kind, part[kind.key], rest)
     return endpoint
 
 
@@ -140,10 +147,10 @@ def _go_over(hosting: Hosting, present: Present, plan: Plan, undo: Undo, say: Sa
         found = settle(hosting, name, poll_s)
         if found is not None and found["EndpointConfigName"] == new:
             hosting.update(name, old)
-            wait_in_service(hosting, name, old, plan.settings, say)
+            wait_in_service(hosting, name, old, plan.settings, undo.say)
 
     command = f"aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name {old}"
-    undo.add(f"the update of {name}", go_back, command)
+    undo.add(f"the update of {name}", go_back, command, holds=True)
     hosting.update(name, new)
     say(f"updating {name}, which goes on answering")
     wait_in_service(hosting, name, new, plan.settings, say)

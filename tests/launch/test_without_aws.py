@@ -37,7 +37,7 @@ def run(module: str, arguments: list[str], blocked: tuple[str, ...], where: Path
     return subprocess.run([sys.executable, "-c", code], cwd=where, env=alone, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["train", "tune", "plan", "upload", "jobs", "prices"])
+@pytest.mark.parametrize("module", ["train", "plan", "jobs", "deploy", "endpoints", "ask", "transform", "package"])
 def test_help__needs_no_aws_package(module: str, tmp_path: Path) -> None:
     ended = run(f"launch.{module}", ["--help"], _ALL, tmp_path)
     assert ended.returncode == 0, ended.stderr

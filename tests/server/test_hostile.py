@@ -70,12 +70,31 @@ def bomb(rng: random.Random, photos: list[bytes]) -> Hostile:
     return "/invocations", out.getvalue(), [("Content-Type", "image/png")]
 
 
+def scans(rng: random.Random, photos: list[bytes]) -> Hostile:
+    """A small JPEG whose pixels are gone over again and again."""
+    out = io.BytesIO()
+    Image.new("RGB", (1000, 900)).save(out, "JPEG", progressive=True)
+    start = out.getvalue().rindex(b"\xff\xda")
+    content = out.getvalue()[:start] + out.getvalue()[start:-2] * rng.choice([5, 100, 3000])
+    return "/invocations", content, [("Content-Type", "image/jpeg")]
+
+
 def array(rng: random.Random, photos: list[bytes]) -> Hostile:
     """An array of the wrong kind, or with a header that lies."""
     out = io.BytesIO()
     shape = rng.choice([(4, 4, 3), (4, 4), (0, 4, 3), (70, 2, 2, 3), (2, 4, 4, 3), (1, 300, 3), (3,)])
     np.save(out, np.zeros(shape, rng.choice(["u1", "f4", "<U3", "i8"])), allow_pickle=False)
-    lie = rng.choice([b"(4, 4, 3)", b"(99999, 99999, 3)", b"(-1, 4, 3)", b"__import__('os')", b"((((((((("])
+    lie = rng.choice(
+        [
+            b"(4, 4, 3)",
+            b"(99999, 99999, 3)",
+            b"(-1, 4, 3)",
+            b"(-4,-4,3)",
+            b"(4,True,3)",
+            b"__import__('os')",
+            b"(((((((((",
+        ]
+    )
     content = out.getvalue()
     return (
         "/invocations",
@@ -100,6 +119,7 @@ def text(rng: random.Random, photos: list[bytes]) -> Hostile:
             f'{{"instances": {value}}}',
             f'{{"instances": [{value}, {{"image": "{image}"}}]}}',
             f'{{"s3_uri": {value}}}',
+            '{"instances": [' + "{}," * rng.choice([10, 100_000]) + "{}]}",
             json.dumps({"s3_uri": rng.choice(URIS)}),
             json.dumps({"instances": [{"s3_uri": rng.choice(URIS)}, {"image": image[: rng.randrange(99)]}]}),
         ]
@@ -141,7 +161,7 @@ def headers(rng: random.Random, photos: list[bytes]) -> Hostile:
             [("Content-Length", "7")],
             [("Content-Length", rng.choice(["-1", "x", "9" * 19, "9" * 5000]))],
             [("Transfer-Encoding", rng.choice(["chunked", "gzip", "chunked, chunked"]))],
-            [("X-Amzn-RequestId", "\xff" * 200)],
+            [("X-Amzn-RequestId", rng.choice(["\xff" * 200, "a" * 99 + " b", "\x7f", "a b"]))],
             [("Expect", "100-continue"), ("Upgrade", "websocket"), ("Connection", "upgrade")],
             [("Host", "evil.example"), ("Host", "two")],
         ]
@@ -149,7 +169,7 @@ def headers(rng: random.Random, photos: list[bytes]) -> Hostile:
     return "/invocations", rng.choice(photos)[:2000], [("Content-Type", "image/jpeg"), *wrong]
 
 
-KINDS: list[Kind] = [mutated, noise, bomb, array, text, forms, options, paths, headers]
+KINDS: list[Kind] = [mutated, noise, bomb, scans, array, text, forms, options, paths, headers]
 
 
 def raw(hostile: Hostile, rng: random.Random) -> list[bytes]:

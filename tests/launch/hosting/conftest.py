@@ -82,12 +82,19 @@ def hosting(patient_hosting: Hosting, door: Door) -> Hosting:
     return patient_hosting
 
 
+@pytest.fixture(scope="session")
+def behind(aws: Aws) -> dict[str, Any]:
+    """Clients that ask behind the door, by the names of the services; to make one takes half a second."""
+    services = ("sagemaker", "application-autoscaling")
+    return {service: aws.session().client(service, endpoint_url=aws.endpoint) for service in services}
+
+
 @pytest.fixture
-def name(aws: Aws) -> Iterator[str]:
+def name(behind: dict[str, Any]) -> Iterator[str]:
     """Of an endpoint that no other test has; what is left of it is taken away."""
     name = f"spaniel-{next(_NUMBERS)}"
     yield name
-    client = aws.session().client("sagemaker", endpoint_url=aws.endpoint)
+    client = behind["sagemaker"]
     for call, key in (("model", "ModelName"), ("endpoint_config", "EndpointConfigName"), ("endpoint", "EndpointName")):
         pages = getattr(client, f"list_{call}s")(NameContains=name)
         for entry in pages[f"{key.removesuffix('Name')}s"]:
@@ -113,12 +120,9 @@ def make_plan(bucket: str, name: str, packages: tuple[Package, Package]) -> Make
 
 
 @pytest.fixture
-def left(aws: Aws, name: str, bucket: str) -> Callable[[], list[str]]:
+def left(behind: dict[str, Any], aws: Aws, name: str, bucket: str) -> Callable[[], list[str]]:
     """What is there at AWS of an endpoint of this name, asked behind the door."""
-    session = aws.session()
-    sagemaker, scaling = (
-        session.client(service, endpoint_url=aws.endpoint) for service in ("sagemaker", "application-autoscaling")
-    )
+    sagemaker, scaling = behind["sagemaker"], behind["application-autoscaling"]
 
     def look() -> list[str]:
         found = [f"model {each['ModelName']}" for each in sagemaker.list_models()["Models"]]

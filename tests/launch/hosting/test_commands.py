@@ -35,7 +35,14 @@ def said(bucket: str, artifacts: Artifacts, name: str) -> list[str]:
     return [f"artifact={artifacts[0]}", f"name={name}", *account, "sagemaker.poll_s=0.01", "sagemaker.owner=rex"]
 
 
-@pytest.mark.parametrize("kind", ["realtime", "serverless", "asynchronous"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("realtime", marks=pytest.mark.slow),
+        pytest.param("serverless", marks=pytest.mark.slow),
+        "asynchronous",
+    ],
+)
 def test_commands__from_deploy_to_delete(
     kind: str, said: list[str], name: str, artifacts: Artifacts, door: Door, left: Left, command: Command
 ) -> None:
@@ -75,10 +82,13 @@ def test_deploy__dry_run_asks_nobody(said: list[str], door: Door, command: Comma
     [
         ("sagemaker.memory_mb=2048", "sagemaker.memory_mb"),
         ("sagemaker.instance_type=ml.m5.lrge", "ml.m5.large"),
-        ("sagemaker.instance_typ=ml.m5.large", "instance_type"),
+        pytest.param("sagemaker.instance_typ=ml.m5.large", "instance_type", marks=pytest.mark.slow),
         ("name=my_dogs", "set name"),
-        ("sagemaker.role=dogs", "arn:aws:iam"),
-        ("sagemaker.max_count=0", "a whole number"),
+        pytest.param("sagemaker.role=dogs", "arn:aws:iam", marks=pytest.mark.slow),
+        pytest.param("sagemaker.max_count=0", "a whole number", marks=pytest.mark.slow),
+        ("sagemaker.prefix=2026", "a text, in quotes"),
+        ("sagemaker.expires_in_h=1e9", "or null for never"),
+        pytest.param("sagemaker.poll_s=null", "sagemaker.poll_s", marks=pytest.mark.slow),
     ],
 )
 def test_deploy__mistakes_are_told_before_anything_is_sent(
@@ -102,15 +112,16 @@ def test_deploy__fault_ends_in_one_error_and_leaves_nothing(
 
 
 def test_endpoints__expired_ones_are_deleted(
-    said: list[str], name: str, aws: Aws, door: Door, left: Left, command: Command
+    said: list[str], name: str, behind: dict[str, Any], door: Door, left: Left, command: Command
 ) -> None:
     assert command(deploy.main, *said).code == 0
     assert "no endpoint that has expired" in command(endpoints.main, "--expired", "--yes").out
-    client = aws.session().client("sagemaker", endpoint_url=aws.endpoint)
+    client = behind["sagemaker"]
     past = (datetime.now(timezone.utc) - timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     arn = client.describe_endpoint(EndpointName=name)["EndpointArn"]
     client.add_tags(ResourceArn=arn, Tags=[{"Key": EXPIRY_TAG, "Value": past}])
 
+    assert command(endpoints.main, "--yes").code == 2  # it says nothing without --expired
     listed = command(endpoints.main)
     assert "EXPIRED 3.0 h ago" in listed.out
     assert "python -m launch.endpoints --expired" in listed.err
@@ -121,6 +132,7 @@ def test_endpoints__expired_ones_are_deleted(
     assert left() == []
 
 
+@pytest.mark.slow
 def test_endpoints__traffic_of_the_last_day(said: list[str], name: str, aws: Aws, door: Door, command: Command) -> None:
     assert command(deploy.main, *said).code == 0
     dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "all"}]
@@ -137,8 +149,10 @@ def test_endpoints__traffic_of_the_last_day(said: list[str], name: str, aws: Aws
     assert listed["asked_24h"] == 42
 
 
-def test_delete__leaves_what_others_made(name: str, aws: Aws, door: Door, left: Left, command: Command) -> None:
-    client = aws.session().client("sagemaker", endpoint_url=aws.endpoint)
+def test_delete__leaves_what_others_made(
+    name: str, behind: dict[str, Any], door: Door, left: Left, command: Command
+) -> None:
+    client = behind["sagemaker"]
     variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     client.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "theirs"})
     client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
@@ -164,7 +178,7 @@ def test_with_endpoint__answers_and_is_gone(
     assert left() == []
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [pytest.param(ValueError, marks=pytest.mark.slow), KeyboardInterrupt])
 def test_with_endpoint__is_gone_after_an_exception(
     error: type[BaseException], name: str, artifacts: Artifacts, wanted: dict[str, Any], door: Door, left: Left
 ) -> None:
@@ -181,7 +195,7 @@ def test_with_endpoint__says_what_could_not_be_removed(
 
 
 #: Where a deployment is when a signal comes: the operation that has just arrived at AWS.
-MOMENTS = ["PutObject", "CreateModel", "CreateEndpoint", "DescribeEndpoint"]
+MOMENTS = [("PutObject", signal.SIGINT), ("CreateEndpoint", signal.SIGTERM), ("DescribeEndpoint", signal.SIGINT)]
 _SCRIPT = """
 import sys, time
 from launch import endpoint
@@ -198,8 +212,7 @@ def start(door: Door, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("moment", "number"), MOMENTS)
 def test_deploy__signal_half_way_leaves_nothing(
     moment: str, number: signal.Signals, said: list[str], door: Door, left: Left
 ) -> None:
@@ -221,9 +234,8 @@ def test_deploy__signal_half_way_leaves_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_with_endpoint__is_gone_after_a_signal(
-    number: signal.Signals, name: str, artifacts: Artifacts, bucket: str, door: Door, left: Left
+    name: str, artifacts: Artifacts, bucket: str, door: Door, left: Left
 ) -> None:
     script = _SCRIPT.format(artifact=str(artifacts[0]), name=name, bucket=bucket, role=ROLE)
     process = start(door, "-c", script)
@@ -231,7 +243,7 @@ def test_with_endpoint__is_gone_after_a_signal(
     while process.stdout.readline().strip() != "READY":
         assert process.poll() is None
     assert left() != []
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert process.returncode != 0
     assert left() == []

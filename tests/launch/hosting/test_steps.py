@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -15,9 +16,9 @@ from launch.errors import LaunchError
 from launch.files.model_package import Package
 from launch.hosting.resources import Hosting
 from launch.hosting.steps import Endpoint, make_endpoint, refuse_taken
-from launch.hosting.undoing import undoing
+from launch.hosting.undoing import Interrupted, Undo, undoing
 from tests.launch.hosting.conftest import MakePlan
-from tests.launch.hosting.door import Door, Fault, broken, lost, saying
+from tests.launch.hosting.door import Door, broken, lost, saying
 
 Left = Callable[[], list[str]]
 Packages = tuple[Package, Package]
@@ -65,12 +66,21 @@ STEPS = ["PutObject", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"]
 STEPS += ["RegisterScalableTarget", "PutScalingPolicy", "InvokeEndpoint"]
 
 
-@pytest.mark.parametrize("fault", [broken, lost, NO], ids=["broken", "lost", "quota"])
-@pytest.mark.parametrize("step", STEPS)
+FAULTS = {"broken": broken, "lost": lost, "quota": NO}
+#: The quick ones: an answer that is lost, of which there is more than AWS says; and the last step.
+QUICK = [("CreateEndpoint", "lost"), ("InvokeEndpoint", "broken")]
+CASES = [
+    pytest.param(step, fault, marks=() if (step, fault) in QUICK else pytest.mark.slow)
+    for step in STEPS
+    for fault in FAULTS
+]
+
+
+@pytest.mark.parametrize(("step", "fault"), CASES)
 def test_make__fault_at_a_step_leaves_nothing(
-    step: str, fault: Fault, hosting: Hosting, make_plan: MakePlan, packages: Packages, door: Door, left: Left
+    step: str, fault: str, hosting: Hosting, make_plan: MakePlan, packages: Packages, door: Door, left: Left
 ) -> None:
-    door.spoil[step] = [fault]
+    door.spoil[step] = [FAULTS[fault]]
     lines: list[str] = []
     with pytest.raises(DogbreedError):
         make(hosting, make_plan(max_count=3), packages[0], lines)
@@ -97,6 +107,7 @@ def test_make__container_that_does_not_start(
     assert left() == []
 
 
+@pytest.mark.slow
 def test_make__endpoint_that_takes_too_long(
     hosting: Hosting, make_plan: MakePlan, packages: Packages, door: Door, left: Left
 ) -> None:
@@ -135,16 +146,62 @@ def test_undo__what_cannot_be_removed_is_listed_with_its_command(
     assert f"aws sagemaker delete-model --model-name {model.removeprefix('model ')}" in told
 
 
+def test_undo__goes_on_where_nobody_reads() -> None:
+    def say(text: str) -> None:
+        raise BrokenPipeError  # python -m launch.deploy | tee log, and Ctrl-C
+
+    gone: list[str] = []
+    undo = Undo(say, "taking back")
+    undo.add("a part", lambda: gone.append("a part"), "rm a part")
+    assert undo.run() == []
+    assert gone == ["a part"]
+
+
+def test_undo__after_a_terminal_is_closed() -> None:
+    lines: list[str] = []
+
+    def work() -> None:
+        with undoing(lines.append, word="removing") as undo:
+            undo.add("a part", lambda: None, "rm a part")
+            signal.raise_signal(signal.SIGHUP)
+
+    with pytest.raises(Interrupted):
+        work()
+    assert lines == ["removing a part"]
+
+
+@pytest.mark.slow  # it asks AWS's SDK for the image
+def test_plan__container_of_aws_takes_what_ours_takes(make_plan: MakePlan) -> None:
+    container = make_plan(image=None).requests.model["PrimaryContainer"]
+    assert container["Environment"]["TS_MAX_REQUEST_SIZE"] == str(25 * 2**20)
+
+
+def test_plan__without_a_user_name_asks_for_an_owner(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    with pytest.raises(ConfigError, match=r"sagemaker\.owner"):
+        make_plan(owner=None)
+
+
+def test_plan__says_that_a_gpu_is_not_used(make_plan: MakePlan) -> None:
+    assert "DOGBREED_DEVICE=cuda" in "".join(make_plan(instance_type="ml.g4dn.xlarge").notes)
+    told = make_plan(instance_type="ml.g4dn.xlarge", environment={"DOGBREED_DEVICE": "cuda"})
+    assert told.notes == make_plan().notes == ()
+
+
 @pytest.mark.parametrize(
     ("step", "code", "message", "told"),
     [
         ("CreateModel", "ValidationException", "Could not assume role arn:aws:iam::1:role/x.", "sagemaker.role"),
         ("CreateEndpoint", "ThrottlingException", "Rate exceeded", "wait a minute"),
-        (
+        pytest.param(
             "CreateEndpoint",
             "ResourceLimitExceeded",
             "The limit 'ml.m5.large for endpoint usage' is 0",
             "Service Quotas",
+            marks=pytest.mark.slow,
         ),
         ("PutObject", "AccessDenied", "Access Denied", "s3:PutObject"),
     ],

@@ -158,6 +158,7 @@ def test_transform__prints_what_predict_prints_and_tidies_up(
     assert left_behind(aws, bucket) == []
 
 
+@pytest.mark.slow
 def test_transform__bad_picture_is_told_and_the_others_answered(
     worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
 ) -> None:
@@ -170,7 +171,13 @@ def test_transform__bad_picture_is_told_and_the_others_answered(
     assert left_behind(aws, bucket) == []
 
 
-@pytest.mark.parametrize("operation", ["CreateModel", "CreateTransformJob", "DescribeTransformJob", "PutObject"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "CreateTransformJob",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("CreateModel", "DescribeTransformJob", "PutObject")),
+    ],
+)
 def test_transform__failing_half_way_leaves_nothing(
     operation: str,
     worker: Worker,
@@ -224,16 +231,19 @@ def test_transform__signal_stops_the_job_and_leaves_nothing(
     ("override", "got"),
     [
         ("input=/photos", "input=/photos"),
-        ("format=xml", "format=xml"),
+        pytest.param("format=xml", "format=xml", marks=pytest.mark.slow),
         ("transform.max_concurrent=50", "transform.max_payload_mb=25 times transform.max_concurrent=50"),
-        ("sagemaker/endpoint=serverless", "sagemaker/endpoint=serverless"),
+        pytest.param("sagemaker/endpoint=serverless", "sagemaker/endpoint=serverless", marks=pytest.mark.slow),
+        ("sagemaker.max_count=4,sagemaker.expires_in_h=2", "sagemaker.max_count, sagemaker.expires_in_h"),
         ("sagemaker.instance_type=ml.m5", "TransformResources.InstanceType"),
     ],
 )
 def test_transform__wrong_setting_is_one_error(
     override: str, got: str, artifacts: tuple[Path, Path], command: Command
 ) -> None:
-    ended: Ended = command(transform.main, *settings("dogs", artifacts[0], "sagemaker.region=us-east-1", override))
+    ended: Ended = command(
+        transform.main, *settings("dogs", artifacts[0], "sagemaker.region=us-east-1", *override.split(","))
+    )
     assert ended.code == 1
     assert ended.err.startswith("error: ")
     assert got in ended.err

@@ -17,7 +17,7 @@ from launch.hosting.reading import settings_of
 from launch.hosting.requests import ARTIFACT_TAG, build_tags
 from launch.hosting.resources import Hosting
 from launch.hosting.updating import Present, look_up, update_endpoint
-from tests.launch.hosting.conftest import MakePlan
+from tests.launch.hosting.conftest import ROLE, MakePlan
 from tests.launch.hosting.door import Door, Fault, broken, saying
 from tests.launch.hosting.test_steps import Left, Packages, make, picture
 
@@ -59,6 +59,53 @@ def test_update__of_a_setting(hosting: Hosting, deployed: Present, packages: Pac
     assert now.scaling is None
 
 
+def test_update__adds_variables_and_tags_and_keeps_never(
+    hosting: Hosting, make_plan: MakePlan, packages: Packages, name: str
+) -> None:
+    make(hosting, make_plan(environment={"A": "b"}, tags={"team": "dogs"}, expires_in_h=None), packages[0])
+    now = look_up(hosting, name).settings({"environment": {"C": "d"}, "tags": {"who": "me"}})
+    assert (now.environment, now.tags) == ({"A": "b", "C": "d"}, {"team": "dogs", "who": "me"})
+    assert now.expires_in_h is None
+
+
+def test_update__of_the_image_version_leaves_the_image(deployed: Present) -> None:
+    assert deployed.settings({}).image == "mine:1"
+    assert deployed.settings({"pytorch_version": "2.5"}).image is None
+
+
+def test_update__leaves_the_parts_that_others_made(
+    hosting: Hosting, deployed: Present, packages: Packages, behind: dict[str, Any], left: Left, name: str
+) -> None:
+    client = behind["sagemaker"]
+    variant = {"VariantName": "all", "ModelName": f"{name}-theirs"} | {
+        key: deployed.config["ProductionVariants"][0][key] for key in ("InstanceType", "InitialInstanceCount")
+    }
+    container = deployed.model["PrimaryContainer"]
+    client.create_model(ModelName=f"{name}-theirs", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    client.create_endpoint_config(EndpointConfigName=f"{name}-theirs", ProductionVariants=[variant])
+    theirs = replace(
+        deployed,
+        config=client.describe_endpoint_config(EndpointConfigName=f"{name}-theirs"),
+        model=client.describe_model(ModelName=f"{name}-theirs"),
+    )
+    update(hosting, theirs, packages[1])
+    assert {f"model {name}-theirs", f"config {name}-theirs"} <= {*left()}
+
+
+def test_update__that_cannot_be_taken_back_keeps_what_the_endpoint_needs(
+    hosting: Hosting, deployed: Present, packages: Packages, door: Door, left: Left
+) -> None:
+    door.spoil = {"InvokeEndpoint": [broken], "UpdateEndpoint": [None, broken]}
+    lines: list[str] = []
+    with pytest.raises(LaunchError):
+        update(hosting, deployed, packages[1], lines)
+    now = look_up(hosting, deployed.name)  # has a configuration and a model
+    assert now.config["EndpointConfigName"] != deployed.config["EndpointConfigName"]
+    told = "\n".join(lines[lines.index("this may still be there, and cost:") :])
+    assert f"--endpoint-config-name {deployed.config['EndpointConfigName']}" in told
+    assert f"aws sagemaker delete-model --model-name {now.model['ModelName']}" in told
+
+
 def test_update__to_another_kind_is_refused(deployed: Present) -> None:
     with pytest.raises(ConfigError, match="the same kind"):
         deployed.settings({"kind": "serverless"})
@@ -80,7 +127,10 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("step", [*FAULTS, "roll back"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(step, marks=() if step == "AddTags" else pytest.mark.slow) for step in (*FAULTS, "roll back")],
+)
 def test_update__fault_at_a_step_leaves_the_endpoint_as_it_was(
     step: str, hosting: Hosting, deployed: Present, packages: Packages, door: Door, left: Left
 ) -> None:
