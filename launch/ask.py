@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 #: Of any picture; what it is, its content says.
 _TYPE = "application/x-image"
 _MEBIBYTE = 2**20
-#: What an invocation may bring along; developer guide of Amazon SageMaker, "Inference options".
-_REALTIME, _SERVERLESS, _ASYNCHRONOUS = 25 * _MEBIBYTE, 4 * _MEBIBYTE, 1024 * _MEBIBYTE
+#: What an invocation may bring along; developer guide of Amazon SageMaker, "Inference options". Of asynchronous
+#: requests SageMaker takes a gigabyte, but the containers no more than this.
+_REALTIME, _SERVERLESS, _ASYNCHRONOUS = 25 * _MEBIBYTE, 4 * _MEBIBYTE, 25 * _MEBIBYTE
 #: How often, and how long at first, an endpoint is asked again that has too much to do.
 _TRIES, _PAUSE_S = 6, 0.5
 _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
@@ -145,7 +146,7 @@ def _answer(source: Source, store: Store, target: Target, ask: Callable[[bytes],
             raise ImageError(
                 f"{source.name}: {source.size:,} bytes",
                 f"at most {target.largest:,}, which {target.name} takes",
-                "scale it down, or deploy sagemaker/endpoint=asynchronous for large ones",
+                "scale it down: the backbone reads a few hundred pixels a side",
             )
         body = source.read(store)
         return _read(_patiently(lambda: ask(body)), target.name)

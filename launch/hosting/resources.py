@@ -97,10 +97,24 @@ class Hosting:
         found = self.describe(kind, name)
         return found is not None and self.tags(arn_of(kind, found)).get(LAUNCH_TAG) == launch
 
-    def update(self, name: str, config: str) -> None:
-        """Have an endpoint go over to another configuration, while it goes on answering."""
+    def update(self, name: str, config: str, *, keep_count: bool = False) -> None:
+        """Have an endpoint go over to another configuration, while it goes on answering.
+
+        Args:
+            name: of the endpoint.
+            config: the configuration's name.
+            keep_count: keep as many instances as there are, whatever the configuration begins with.
+        """
+        kept = {
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [
+                {"VariantPropertyType": kind} for kind in ("DesiredWeight", "DataCaptureConfig")
+            ],
+        }
         with asking_aws(f"updating the endpoint {name}"):
-            self._sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+            self._sagemaker.update_endpoint(
+                EndpointName=name, EndpointConfigName=config, **(kept if keep_count else {})
+            )
 
     def names(self, kind: Kind, part: str = "") -> list[str]:
         """The names of all parts of a kind that hold `part`, the newest first."""

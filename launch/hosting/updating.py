@@ -34,6 +34,7 @@ class Present:
         model: DescribeModel of its model.
         tags: of the endpoint.
         scaling: the requests that set up its autoscaling; None for none.
+        instances: how many it has by now; None where that is not said.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Present:
     model: dict[str, Any]
     tags: dict[str, str]
     scaling: tuple[dict[str, Any], dict[str, Any]] | None
+    instances: int | None = None
 
     def settings(self, given: Mapping[str, Any]) -> EndpointSettings:
         """What it was asked to be, but for what is given now; variables and tags are added to those that it has.
@@ -62,6 +64,9 @@ class Present:
         for name in ("environment", "tags"):
             if isinstance(given.get(name), Mapping):
                 values[name] |= given[name]
+        if self.scaling is not None and self.instances is not None:  # those that its traffic wants, not the first ones
+            least, most = (given.get(name, values[name]) for name in ("min_count", "max_count"))
+            values["instance_count"] = max(least, min(self.instances, most)) if most else self.instances
         rest = {name: value for name, value in given.items() if name not in ("environment", "tags")}
         return make_settings(EndpointSettings, values | rest, "sagemaker")
 
@@ -89,7 +94,8 @@ def look_up(hosting: Hosting, name: str) -> Present:
         raise LaunchError(
             f"{name} was not made by launch.deploy", f"an endpoint with the tag {OURS_TAG}", "update it as it was made"
         )
-    return Present(name, arn, config, model, tags, hosting.scaling(name))
+    instances = found["ProductionVariants"][0].get("DesiredInstanceCount")
+    return Present(name, arn, config, model, tags, hosting.scaling(name), instances)
 
 
 def update_endpoint(
@@ -146,7 +152,7 @@ def _go_over(hosting: Hosting, present: Present, plan: Plan, undo: Undo, say: Sa
     def go_back() -> None:
         found = settle(hosting, name, poll_s)
         if found is not None and found["EndpointConfigName"] == new:
-            hosting.update(name, old)
+            hosting.update(name, old, keep_count=present.scaling is not None)
             wait_in_service(hosting, name, old, plan.settings, undo.say)
 
     command = f"aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name {old}"

@@ -52,6 +52,15 @@ def test_update__answers_by_the_new_artifact_and_keeps_all_else(
     assert f"{deployed.name}: Updating" in lines
 
 
+def test_update__keeps_the_instances_that_the_traffic_wants(deployed: Present) -> None:
+    busy = replace(deployed, instances=3)
+    assert busy.settings({}).instance_count == 3
+    assert busy.settings({"instance_count": 1}).instance_count == 1
+    assert busy.settings({"max_count": 2}).instance_count == 2
+    assert busy.settings({"max_count": None}).instance_count == 3
+    assert replace(busy, scaling=None).settings({}).instance_count == 1
+
+
 def test_update__of_a_setting(hosting: Hosting, deployed: Present, packages: Packages) -> None:
     update(hosting, deployed, packages[0], instance_type="ml.c5.xlarge", max_count=None)
     now = look_up(hosting, deployed.name)
