@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed.arguments import positive
 from dogbreed.data.folder import find_pictures
 from dogbreed.errors import DogbreedError
 from dogbreed.exports.formats import FORMATS, PRECISIONS, load_format
@@ -73,15 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--calibrate", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="for int8: pictures of train, 300 are read"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="compare on N of the pictures, evenly spread")
+    parser.add_argument("--limit", type=positive, metavar="N", help="compare on N of the pictures, evenly spread")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed.arguments import positive
 from dogbreed.data.folder import find_pictures
 from dogbreed.errors import DogbreedError
 from dogbreed.exports.formats import ENGINES
@@ -55,20 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="pictures, or folders of them")
     parser.add_argument("--artifact", required=True, type=Path, metavar="DIR", help="what a training run wrote")
     parser.add_argument("--format", choices=sorted(WRITERS), default="table", help="of the answers (default: table)")
-    parser.add_argument("--top-k", type=_positive, default=5, metavar="K", help="candidates a picture (default: 5)")
+    parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="candidates a picture (default: 5)")
     parser.add_argument("--correct-breed", metavar="BREED", help="say how this breed fared on each picture")
     parser.add_argument("--correct-index", type=int, metavar="I", help="the same by its class index")
-    parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="pictures at once (default: 32)")
+    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="pictures at once (default: 32)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
     parser.add_argument("--engine", default="torch", choices=ENGINES, help="torch, or an export in the artifact")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
 
 
 if __name__ == "__main__":

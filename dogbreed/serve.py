@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dogbreed.arguments import positive
 from dogbreed.errors import ConfigError, DogbreedError
 from dogbreed.exports.formats import ENGINES
 from dogbreed.server.settings import ServerSettings
@@ -80,18 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
     limits = ServerSettings()
     for name, kind, metavar, default, text in (
-        ("batch-size", _positive, "N", limits.batch_size, "most pictures at once"),
+        ("batch-size", positive, "N", limits.batch_size, "most pictures at once"),
         ("batch-wait-ms", _number, "MS", limits.batch_wait_ms, "let a batch grow for so long, if nothing computes"),
-        ("threads", _positive, "N", limits.threads, "that decode pictures"),
+        ("threads", positive, "N", limits.threads, "that decode pictures"),
         ("max-body-mb", _number, "MB", limits.max_body / _MB, "larger bodies are refused; SageMaker's own limit"),
-        ("max-pixels", _positive, "N", limits.max_pixels, "larger pictures are refused"),
-        ("max-waiting", _positive, "N", limits.max_waiting, "with so many pictures waiting, requests get 503"),
+        ("max-pixels", positive, "N", limits.max_pixels, "larger pictures are refused"),
+        ("max-waiting", positive, "N", limits.max_waiting, "with so many pictures waiting, requests get 503"),
         ("timeout-s", _number, "S", limits.timeout_s, "a request that takes longer, after its body, gets 503"),
     ):
         add(f"--{name}", type=kind, metavar=metavar, default=default, help=f"{text} (default: {default:,.10g})")
     add(
         "--models",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="batches computed at once, each by its share of the cores; 1 computes as dogbreed.predict does, to the "
         "bit (default: one a core up to 4, with exports and on a GPU 1)",
@@ -110,13 +111,6 @@ def _whole(text: str) -> int:
     value = int(text) if text.isascii() and text.isdecimal() else -1
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return value
 
 

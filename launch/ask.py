@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.arguments import positive
 from dogbreed.errors import DogbreedError, ImageError, did_you_mean
 from dogbreed.serving.answer import Prediction, Wish
 from dogbreed.serving.writers import WRITERS, Answer, print_answers
@@ -195,22 +196,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help="of the endpoint; python -m launch.endpoints lists them")
     parser.add_argument("paths", nargs="+", metavar="PICTURE", help="files, folders, s3:// URIs or s3:// prefixes")
     parser.add_argument("--format", choices=sorted(WRITERS), default="table", help="of the answers (default: table)")
-    parser.add_argument("--top-k", type=_positive, default=5, metavar="K", help="candidates a picture (default: 5)")
+    parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="candidates a picture (default: 5)")
     parser.add_argument("--correct-breed", metavar="BREED", help="say how this breed fared on each picture")
     parser.add_argument("--correct-index", type=int, metavar="I", help="the same by its class index")
     parser.add_argument("--region", metavar="REGION", help="of AWS; default: AWS_REGION, or the profile's")
-    parser.add_argument("--threads", type=_positive, default=4, metavar="N", help="requests at once (default: 4)")
+    parser.add_argument("--threads", type=positive, default=4, metavar="N", help="requests at once (default: 4)")
     parser.add_argument(
-        "--wait-s", type=_positive, default=900, metavar="S", help="for an asynchronous answer (default: 900)"
+        "--wait-s", type=positive, default=900, metavar="S", help="for an asynchronous answer (default: 900)"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
 
 
 if __name__ == "__main__":

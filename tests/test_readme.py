@@ -15,7 +15,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_readme__library_example_runs_without_hydra_or_aws(shared_folder: Path, tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (example,) = re.findall(r"### As a library.*?```python\n(.*?)```", README, re.S)
     example = example.replace("pretrained", "none").replace("max_epochs=5", "max_epochs=1, accelerator='cpu'")
     picture = next((shared_folder / "test").rglob("*.jpg"))
     example = re.sub(r"photos/test/\S+\.jpg", str(picture.relative_to(shared_folder.parent)), example)
