@@ -68,6 +68,7 @@ def serve_plainly(artifact: str, port: int) -> None:
 def own_throughput(artifact: str, pictures: Sequence[bytes], batch_size: int, seconds: float) -> float:
     """Pictures a second by `Predictor.predict` alone, in this process."""
     predictor = Predictor.load(artifact)
+    pictures = [*pictures] * math.ceil(batch_size / len(pictures))
     batches = [pictures[start : start + batch_size] for start in range(0, len(pictures) - batch_size + 1, batch_size)]
     predictor.predict(batches[0])
     done, start = 0, time.perf_counter()
