@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from launch.files.model_package import Package
 
@@ -34,9 +35,9 @@ serving.main()
 
 def make_stack(folder: Path) -> Path:
     """The Python of an environment of AWS's stack; torch and the like are found behind it. Skips where it cannot be."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None or shutil.which("java") is None:
-        pytest.skip("needs uv, which makes the environment, and java, which TorchServe runs on")
+    if shutil.which("java") is None:
+        pytest.skip("needs java, which TorchServe runs on")
+    uv = find_uv_bin()
     environment = folder / "venv"
     python = environment / "bin/python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)

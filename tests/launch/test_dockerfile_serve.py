@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from dogbreed.serving.answer import to_json
 from dogbreed.serving.predictor import Predictor
@@ -65,9 +66,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     uv stands in for pip, for its cache alone.
     """
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None:
-        pytest.skip("needs uv, which makes the environment")
+    uv = find_uv_bin()
     folder = tmp_path_factory.mktemp("image")
     work, environment = folder / "work", folder / "venv"
     work.mkdir()

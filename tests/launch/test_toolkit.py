@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from uv import find_uv_bin
 
 from launch.files.packaging import pack_code
 from launch.overrides import to_hyperparameters
@@ -27,9 +28,7 @@ TOOLKIT = "sagemaker-training==5.1.4"
 @pytest.fixture(scope="module")
 def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin/ of an environment of the toolkit's own: its protobuf is another than ours, which is found behind it."""
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("needs uv, which makes the environment")
+    uv = find_uv_bin()
     environment = tmp_path_factory.mktemp("toolkit") / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
     python = environment / "bin/python"

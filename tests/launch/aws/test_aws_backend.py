@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 
 from launch.aws.backend import SageMakerBackend
 from launch.aws.session import make_session
@@ -216,10 +216,8 @@ def test_backend__awscli_lists_what_was_made(
     backend: Backend, aws: Aws, training_request: Make, tuning_request: Make, name: str, tmp_path: Path
 ) -> None:
     """AWS's own command, in an environment of its own: it does not resolve beside the SDK's."""
-    if shutil.which("uv") is None:
-        pytest.skip("needs uv")
-    where = str(tmp_path / "awscli")
-    for step in (["uv", "venv", "-q", where], ["uv", "pip", "install", "-q", "--python", where, "awscli==1.46.2"]):
+    uv, where = find_uv_bin(), str(tmp_path / "awscli")
+    for step in ([uv, "venv", "-q", where], [uv, "pip", "install", "-q", "--python", where, "awscli==1.46.2"]):
         if subprocess.run(step, capture_output=True).returncode:
             pytest.skip("needs a package index with awscli")
     backend.create_training_job(training_request(name))

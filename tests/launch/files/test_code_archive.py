@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from uv import find_uv_bin
 
 from dogbreed.errors import ConfigError
 from launch.files.packaging import CodeArchive, pack_code
@@ -255,11 +256,9 @@ def test_archive__of_an_installed_library_is_that_of_its_checkout(whole: Path, t
 def test_requirements__resolve_with_the_torch_of_awss_image(
     torch: str, torchvision: str, extras: tuple[str, ...], whole: Path, tmp_path: Path
 ) -> None:
-    if shutil.which("uv") is None:
-        pytest.skip("needs uv")
     (tmp_path / "fixed.txt").write_text(f"torch=={torch}\ntorchvision=={torchvision}\n")
     (tmp_path / "requirements.txt").write_text(of_checkout(whole, extras))
-    compile_ = ["uv", "pip", "compile", "--quiet", "--python-version", "3.12", "--python-platform", "linux"]
+    compile_ = [find_uv_bin(), "pip", "compile", "--quiet", "--python-version", "3.12", "--python-platform", "linux"]
     done = subprocess.run([*compile_, "fixed.txt", "requirements.txt"], cwd=tmp_path, capture_output=True, text=True)
     if "error sending request" in done.stderr or "Failed to fetch" in done.stderr:
         pytest.skip("needs a package index")
