@@ -6,7 +6,8 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -51,19 +52,11 @@ def ask_endpoint(
         Refused: the container does not answer, in its own words.
         LaunchError: there is no such endpoint, or AWS refuses.
     """
-    with asking_aws(f"asking {name}"):
-        try:
-            answer = client.invoke_endpoint(
-                EndpointName=name,
-                Body=body,
-                ContentType=content_type,
-                Accept="application/json",
-                **_custom(options),
-            )
-            content: bytes = answer["Body"].read()
-        except client.exceptions.ClientError as error:
-            _refuse(name, error)
-            raise
+    with _asking(client, name):
+        answer = client.invoke_endpoint(
+            EndpointName=name, Body=body, ContentType=content_type, Accept="application/json", **_custom(options)
+        )
+        content: bytes = answer["Body"].read()
     return content
 
 
@@ -96,18 +89,14 @@ def ask_later(
     asked = f"{answers.rstrip('/')}/asked/{uuid.uuid4().hex}"
     store.put_bytes(asked, body)
     try:
-        with asking_aws(f"asking {name}"):
-            try:
-                told = client.invoke_endpoint_async(
-                    EndpointName=name,
-                    InputLocation=asked,
-                    ContentType=content_type,
-                    Accept="application/json",
-                    **_custom(options),
-                )
-            except client.exceptions.ClientError as error:
-                _refuse(name, error)
-                raise
+        with _asking(client, name):
+            told = client.invoke_endpoint_async(
+                EndpointName=name,
+                InputLocation=asked,
+                ContentType=content_type,
+                Accept="application/json",
+                **_custom(options),
+            )
         return _wait_for(store, name, told["OutputLocation"], told.get("FailureLocation"), wait_s)
     finally:
         store.remove(asked)
@@ -130,15 +119,23 @@ def _wait_for(store: Store, name: str, answer: str, failure: str | None, wait_s:
     )
 
 
-def _refuse(name: str, error: Exception) -> None:
+@contextmanager
+def _asking(client: Any, name: str) -> Iterator[None]:
     """Raise what an endpoint's refusal means, where that is more than what AWS says: the container's own reason."""
-    response: Mapping[str, Any] = getattr(error, "response", {})
-    if error_code(error) == "ModelError":
-        raise _reason(name, str(response.get("OriginalMessage", "")), response.get("OriginalStatusCode")) from error
-    if error_code(error) == "ValidationError" and "not found" in str(error):
-        raise LaunchError(
-            f"there is no endpoint {name}", "one that python -m launch.endpoints lists", "correct the name or --region"
-        ) from error
+    with asking_aws(f"asking {name}"):
+        try:
+            yield
+        except client.exceptions.ClientError as error:
+            if error_code(error) == "ModelError":
+                said, status = (error.response.get(f"Original{what}") for what in ("Message", "StatusCode"))
+                raise _reason(name, str(said or ""), status) from error
+            if error_code(error) == "ValidationError" and "not found" in str(error):
+                raise LaunchError(
+                    f"there is no endpoint {name}",
+                    "one that python -m launch.endpoints lists",
+                    "correct the name or --region",
+                ) from error
+            raise
 
 
 def _reason(name: str, said: str, status: int | None) -> Refused:

@@ -7,20 +7,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 
 from launch.files.model_package import Package
+from tests.launch.environments import make_environment
 
 STACK = ("torchserve==0.12.0", "torch-model-archiver==0.12.0", "sagemaker-inference==1.10.1", "setuptools<81")
 HANDLERS = "sagemaker-pytorch-inference==2.0.25"  # which names no versions of the others
@@ -37,24 +34,7 @@ def make_stack(folder: Path) -> Path:
     """The Python of an environment of AWS's stack; torch and the like are found behind it. Skips where it cannot be."""
     if shutil.which("java") is None:
         pytest.skip("needs java, which TorchServe runs on")
-    uv = find_uv_bin()
-    environment = folder / "venv"
-    python = environment / "bin/python"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
-    shared = [f"{name}=={version(name)}" for name in ("numpy", "scipy", "psutil", "pillow", "urllib3", "packaging")]
-    for command in ([*STACK, *shared], ["--no-deps", HANDLERS]):
-        made = subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *command], capture_output=True)
-        if made.returncode:
-            pytest.skip(f"cannot install {command[-1]}: {made.stderr.decode().strip().splitlines()[0]}")
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    # A path alone: the editable installation of this library is not followed, only what the package brings counts.
-    Path(site, "ours.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return python
+    return make_environment(folder, [*STACK], ["--no-deps", HANDLERS], shared=("pillow", "urllib3", "packaging"))
 
 
 @contextmanager

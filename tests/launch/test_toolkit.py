@@ -6,18 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from uv import find_uv_bin
 
 from launch.files.packaging import pack_code
 from launch.overrides import to_hyperparameters
+from tests.launch.environments import make_environment
 
 pytestmark = pytest.mark.slow
 
@@ -28,25 +25,7 @@ TOOLKIT = "sagemaker-training==5.1.4"
 @pytest.fixture(scope="module")
 def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin/ of an environment of the toolkit's own: its protobuf is another than ours, which is found behind it."""
-    uv = find_uv_bin()
-    environment = tmp_path_factory.mktemp("toolkit") / "venv"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
-    python = environment / "bin/python"
-    shared = [f"{name}=={version(name)}" for name in ("numpy", "scipy", "psutil")]
-    made = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", python, TOOLKIT, *shared], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"cannot install {TOOLKIT}: {made.stderr.strip().splitlines()[0]}")
-    inside = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # A path alone: the editable installation of this library is not followed, only what the job brings along counts.
-    Path(inside.stdout.strip(), "ours.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return environment / "bin"
+    return make_environment(tmp_path_factory.mktemp("toolkit"), [TOOLKIT]).parent
 
 
 @pytest.fixture(scope="module")
