@@ -26,7 +26,10 @@ _EXPIRED = Advice("credentials that are valid now", _LOGIN)
 _WRONG_KEYS = Advice("credentials that AWS knows", f"check the keys and the clock of this machine, or {_LOGIN}")
 _THROTTLED = Advice("fewer requests at once", "wait a minute and run it again; sagemaker.poll_s=30 asks less often")
 _NETWORK = Advice("an answer", "check the network, the proxy, the region and AWS_ENDPOINT_URL, then run it again")
-_REGION = Advice("a region, such as us-east-1", "set sagemaker.region=REGION, AWS_REGION or one in the profile")
+_REGION = Advice(
+    "a region, such as us-east-1",
+    "set AWS_REGION or one in the profile; in a config sagemaker.region=REGION, elsewhere --region REGION",
+)
 _NAME_TAKEN = Advice("a name of its own", "run it again: each launch makes a new name")
 _EXISTS = Advice("a name of its own", "choose another name, or delete what has it")
 _NO_BUCKET = Advice("a bucket that exists", "set sagemaker.bucket, or make one: aws s3 mb s3://BUCKET")

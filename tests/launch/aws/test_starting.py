@@ -301,4 +301,4 @@ def test_start__request_that_is_none(backend: SageMakerBackend, training_request
 def test_start__no_region(monkeypatch: pytest.MonkeyPatch, aws: Aws, told: Any) -> None:
     for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable)
-    assert "set sagemaker.region=REGION" in told(SageMakerBackend, make_session(None))
+    assert "sagemaker.region=REGION" in told(SageMakerBackend, make_session(None))
