@@ -85,6 +85,11 @@ class Running(NamedTuple):
         text = self.ask("/metrics").body.decode()
         return sum(float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.M))
 
+    def wait_until_idle(self) -> None:
+        """Return once no picture is waited for, computed or to be dropped."""
+        while self.metric("dogbreed_waiting_pictures"):
+            time.sleep(0.01)
+
 
 def read_all(connection: socket.socket) -> bytes:
     """What comes until the other side closes, resets or is silent for too long."""

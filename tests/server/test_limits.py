@@ -183,11 +183,10 @@ def test_flood__is_refused_and_those_accepted_are_answered_in_time(busy: Running
 def test_pictures__that_wait_too_long_are_refused_instead_of_computed(
     trained_run: Path, tmp_path: Path, slow_picture: bytes
 ) -> None:
-    limits = ["--threads", "1", "--timeout-s", "0.3"]
-    with serving(trained_run / "artifact", tmp_path / "log.jsonl", *limits) as running, ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda _: running.ask(body=slow_picture), range(32)))
-        while running.metric("dogbreed_waiting_pictures"):  # nobody waits for them, but they may be computed yet
-            time.sleep(0.05)
+    limits = ["--threads", "1", "--timeout-s", "1"]
+    with serving(trained_run / "artifact", tmp_path / "log.jsonl", *limits) as running, ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda _: running.ask(body=slow_picture), range(64)))
+        running.wait_until_idle()  # what nobody waits for any more would be computed now
         computed = running.metric("dogbreed_batch_pictures_sum")
 
     statuses = Counter(answer.status for answer in answers)
@@ -198,18 +197,19 @@ def test_pictures__that_wait_too_long_are_refused_instead_of_computed(
 
 @pytest.mark.slow
 def test_clients__that_leave_take_their_work_with_them(busy: Running, slow_picture: bytes, photos: list[bytes]) -> None:
-    before = busy.metric("dogbreed_batch_pictures_sum")
+    before, answered = busy.metric("dogbreed_batch_pictures_sum"), busy.metric("dogbreed_pictures_total")
     head = POST + b"Content-Length: %d\r\n\r\n" % len(slow_picture)
-    for _ in range(8):
-        with socket.create_connection(("127.0.0.1", busy.port)) as connection:
+    with ExitStack() as stack:
+        for _ in range(8):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", busy.port)))
             connection.sendall(head + slow_picture)
-    answer = busy.ask(body=photos[0])
-    while answer.status == 503:
-        time.sleep(0.05)
-        answer = busy.ask(body=photos[0])
+        while busy.metric("dogbreed_waiting_pictures") < 2:  # they leave while their pictures are in the queue
+            assert busy.metric("dogbreed_pictures_total") < answered + 8, "all were answered before anyone could leave"
+    busy.wait_until_idle()
 
-    assert answer.status == 200
     assert busy.metric("dogbreed_batch_pictures_sum") < before + 8
+    assert 'dogbreed_refused_total{why="gone"}' in busy.ask("/metrics").body.decode()
+    assert busy.ask(body=photos[0]).status == 200
 
 
 @pytest.mark.slow
