@@ -192,9 +192,10 @@ def calibration_pictures(pictures: BreedDataModule, cache: Path) -> Iterator[Ten
 
 
 def _name_of(pictures: BreedDataModule) -> str:
-    """16 hexadecimal digits for what is train: a folder, less what is split off."""
+    """16 hexadecimal digits for what is train: a folder, less what is split off or excluded."""
     seed = pictures.seed if any(pictures.fractions.values()) else None
-    described = json.dumps([os.path.abspath(pictures.root), pictures.fractions, seed])
+    parts = [os.path.abspath(pictures.root), pictures.fractions, seed]
+    described = json.dumps([*parts, os.path.abspath(pictures.exclude)] if pictures.exclude else parts)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from dogbreed.commands import ends_well
 from dogbreed.data.folder import describe_skipped
-from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.errors import ConfigError
 from dogbreed.sweeps.dimensions import override_line
 from launch.backends import Store
 from launch.connect import connect
@@ -23,25 +24,18 @@ from launch.settings import BACKENDS, JobSettings, make_settings
 
 #: Any would do: the process backend's store takes every name.
 _BUCKET_HERE = "dogbreed"
-_INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
+@ends_well("the same command goes on from here")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Upload, and say how a job finds it; 0 if all is there, 1 otherwise."""
     values = _defaults()
     options = _parser(values).parse_args(arguments)
     told = {"backend": options.backend, "region": options.region, "process_dir": options.process_dir}
-    try:
-        settings = make_settings(JobSettings, values | told, "sagemaker")
-        store = connect(settings.backend, settings.region, settings.process_dir).store
-        to = options.to or "/".join(["s3:/", _bucket(settings), *filter(None, [settings.prefix.strip("/")])])
-        channel, uri = _send(store, options, to)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+    settings = make_settings(JobSettings, values | told, "sagemaker")
+    store = connect(settings.backend, settings.region, settings.process_dir).store
+    to = options.to or "/".join(["s3:/", _bucket(settings), *filter(None, [settings.prefix.strip("/")])])
+    channel, uri = _send(store, options, to)
     setting = f"sagemaker.channels.{channel}={uri}"
     here = [override_line(CHANNEL_KEYS[channel], str(options.path)), *(["data=folder"] if channel == "data" else [])]
     where = [override_line(f"sagemaker.{key}", given) for key, given in told.items() if given != values[key]]
@@ -54,7 +48,7 @@ def _send(store: Store, options: argparse.Namespace, to: str) -> tuple[str, str]
     """The channel and the URI of what is in the store now."""
     if options.path.is_file():
         return "weights", upload_weights(store, options.path, to, options.name)
-    upload = plan_upload(store, options.path, to, options.name, verify=options.verify)
+    upload = plan_upload(store, options.path, to, options.name, verify=options.verify, exclude=options.exclude)
     if upload.skipped:
         print(describe_skipped(upload.skipped))
     done = carry_out(store, upload, options.workers)
@@ -96,6 +90,9 @@ def _parser(values: dict[str, Any]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "path", type=Path, metavar="FOLDER_OR_FILE", help="a data set with train/, valid/, test/; or a file of weights"
+    )
+    parser.add_argument(
+        "--exclude", type=Path, metavar="FILE", help="a list of files that stay here, as data.exclude takes it"
     )
     parser.add_argument("--to", metavar="s3://BUCKET/PREFIX", help="where to; without it, where jobs keep everything")
     parser.add_argument("--name", help="what to call it there; without it, as it is called here")

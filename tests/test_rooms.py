@@ -19,6 +19,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("models.weights", "models.backbones", "data"),
     ("models.classifier", "serving.names", "serving.calibration", "serving.answer", "serving.card", "serving.artifact"),
     ("features", "sweeps.ridge"),
+    ("audit",),
     ("exports",),
     ("training", "health", "reports", "serving", "sweeps"),  # of serving: the Predictor and what it is asked by
     ("server",),
@@ -27,7 +28,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("explain",),
-    ("train", "predict", "serve", "export", "evaluate", "report", "replay", "health.__main__"),
+    ("train", "predict", "serve", "export", "evaluate", "report", "replay", "health.__main__", "data.__main__"),
 ]
 HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "train", "evaluate")
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")

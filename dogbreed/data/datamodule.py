@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from dogbreed.data.dataset import Batch, PictureDataset, Unreadable
+from dogbreed.data.exclusions import leave_out, read_exclusions
 from dogbreed.data.folder import (
     SPLITS,
     Skipped,
@@ -37,6 +39,7 @@ class BreedDataModule(SplitLoaders):
         augmentation: draws other views of the training pictures; None for the clean view.
         val_fraction: share of train to use where `root` has no validation split; None makes that an error.
         test_fraction: the same for test.
+        exclude: the CSV of files to leave out that an audit writes; None for none.
         on_error: "raise" stops at a picture that cannot be decoded, "skip" leaves it out and lists it.
         num_workers: loader processes; None for what suits this machine.
         seed: of the order, the views and the fractions split off.
@@ -59,6 +62,7 @@ class BreedDataModule(SplitLoaders):
         augmentation: Augmentation | None = None,
         val_fraction: float | None = None,
         test_fraction: float | None = None,
+        exclude: str | Path | None = None,
         on_error: str = "raise",
         num_workers: int | None = None,
         seed: int = 0,
@@ -76,7 +80,10 @@ class BreedDataModule(SplitLoaders):
         for name, fraction in (("val", val_fraction), ("test", test_fraction)):
             ok = fraction is None or isinstance(fraction, int | float)
             _check(f"data.{name}_fraction", fraction, ok, "a number between 0 and 1, or null")
+        exclude_ok = exclude is None or isinstance(exclude, str | Path)
+        _check("data.exclude", exclude, exclude_ok, "the path of a list, or null")
         self.root = Path(root)
+        self.exclude = exclude
         self.transform = transform
         self.augmentation = augmentation
         self.on_error = on_error
@@ -192,6 +199,10 @@ class BreedDataModule(SplitLoaders):
             dist.all_gather_object(everywhere, self._unreadable)
             self._unreadable = {path: reason for found in everywhere for path, reason in found.items()}
 
+    @cached_property
+    def _exclusions(self) -> dict[str, str]:
+        return read_exclusions(self.exclude, self.root) if self.exclude else {}
+
     def _scan(self, name: str) -> None:
         folder = find_split(self.root, name)
         if folder is None and self.fractions.get(name) is None:
@@ -200,6 +211,8 @@ class BreedDataModule(SplitLoaders):
             self.split("train")  # what is split off comes out of train, so train is only known once both are
         else:
             found = scan_split(name, folder, self.class_names)
+            if self._exclusions:
+                found = leave_out(found, self.root, self._exclusions)
             self._splits[name] = self._split_off_missing(found) if name == "train" else found
 
     def _split_off_missing(self, train: Split) -> Split:

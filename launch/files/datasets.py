@@ -90,7 +90,15 @@ def upload_dataset(
     return upload.uri
 
 
-def plan_upload(store: Store, folder: Path, to: str, name: str | None = None, *, verify: bool = False) -> Upload:
+def plan_upload(
+    store: Store,
+    folder: Path,
+    to: str,
+    name: str | None = None,
+    *,
+    verify: bool = False,
+    exclude: Path | None = None,
+) -> Upload:
     """What has to be done for a data set to be in the store; nothing is written.
 
     Args:
@@ -99,12 +107,14 @@ def plan_upload(store: Store, folder: Path, to: str, name: str | None = None, *,
         to: s3://BUCKET/PREFIX of all data sets.
         name: of the data set; None for the folder's.
         verify: read every file here again, and have what is there looked at.
+        exclude: a list of files that stay here; None for none.
 
     Raises:
+        ConfigError: there is no such list.
         DataError: a folder that is no data set.
         LaunchError: the store refuses.
     """
-    files, skipped = list_files(folder, again=verify)
+    files, skipped = list_files(folder, again=verify, exclude=exclude)
     manifest = to_json(files)
     name = _fit(name or folder.resolve().name)
     stem = f"{name}-{hashlib.sha256(manifest).hexdigest()[:16]}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from dogbreed.data.exclusions import leave_out, read_exclusions
 from dogbreed.data.folder import SPLITS, Skipped, find_split, list_class_names, require_split, scan_split
 from dogbreed.errors import DataError
 from dogbreed.features.pictures import digests
@@ -37,20 +38,26 @@ class LocalFile(NamedTuple):
     digest: str
 
 
-def list_files(folder: Path, *, again: bool = False) -> tuple[dict[str, LocalFile], list[Skipped]]:
+def list_files(
+    folder: Path, *, again: bool = False, exclude: Path | None = None
+) -> tuple[dict[str, LocalFile], list[Skipped]]:
     """The pictures of a data set by their place below its folder, in order, and what is no part of it.
 
     Args:
         folder: the data set.
         again: read every file, also those that are remembered by size and time of change.
+        exclude: a list of files that stay here; None for none.
 
     Raises:
+        ConfigError: there is no such list.
         DataError: a folder that is no data set, or that a store cannot hold as it is.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}", "a folder with train/, and a folder per class in it", "check the path")
     class_names = list_class_names(require_split(folder, "train"))
     splits = [scan_split(name, found, class_names) for name in SPLITS if (found := find_split(folder, name))]
+    if exclude is not None and (exclusions := read_exclusions(exclude, folder)):
+        splits = [leave_out(split, folder, exclusions) for split in splits]
     for name, count in zip(class_names, splits[0].counts(len(class_names)), strict=True):
         if not count:  # a folder of the user's, but no key of a store: the job would number the classes otherwise
             raise DataError(

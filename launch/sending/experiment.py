@@ -91,6 +91,12 @@ class Experiment:
         Raises:
             ConfigError: it reads files that are on this machine only.
         """
+        if not self.command and (exclude := self.config.data.get("exclude")):
+            raise ConfigError(
+                f"data.exclude={exclude} is on this machine",
+                "a data set in the store without the files of the list",
+                "python -m launch.upload FOLDER --exclude FILE, and leave data.exclude out",
+            )
         found = {name: uri for name, uri in self.settings.channels.items() if uri is not None}
         for name, path in ({} if self.command else _files_of(self.config)).items():
             if name in found:

@@ -50,6 +50,13 @@ def test_plan__of_the_readme_finds_nothing_wrong(command: Command, shared_folder
     assert "nothing is wrong with it" in ended.out
 
 
+def test_plan__refuses_a_list_that_a_job_would_not_find(command: Command) -> None:
+    given = ["sagemaker.channels.data=s3://photos/dogs", "data=folder", "data.root=x", "data.exclude=exclude.csv"]
+    ended = command(launch.plan.main, *_SAID, *given)
+    assert ended.code == 1
+    assert "python -m launch.upload FOLDER --exclude FILE" in ended.out
+
+
 def test_plan__says_every_mistake_at_once_and_exits_with_1(command: Command) -> None:
     mistakes = ["sagemaker.instance_type=ml.g5.huge", "sagemaker.spot=true", "trainer.devices=3", "data=dogs133"]
     mistakes += ["sagemaker.budget_usd=0.01", "seed=-1", "sagemaker.keep_alive_s=99999", "sagemaker.image='a b'"]

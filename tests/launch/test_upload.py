@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+from dogbreed.data.exclusions import Exclusion, write_exclusions
 from dogbreed.errors import DataError
 from launch.errors import LaunchError
 from launch.files import datasets
@@ -70,6 +71,17 @@ def test_upload__puts_the_folder_below_one_prefix(aws: Any, s3: S3Store, folder:
     assert re.fullmatch(rf"{to}/datasets/photos-[0-9a-f]{{16}}/", uri)
     assert stored(aws, uri) == contents(folder)
     assert len(stored(aws, f"{to}/manifests/")) == 1
+
+
+def test_upload__leaves_here_what_a_list_excludes(
+    aws: Any, s3: S3Store, folder: Path, to: str, tmp_path: Path
+) -> None:
+    place = min(contents(folder))
+    write_exclusions(tmp_path / "exclude.csv", [Exclusion(place, "not wanted")])
+    uri, done = upload(s3, folder, to, exclude=tmp_path / "exclude.csv")
+    assert done == (ALL - 1, 0, 0)
+    assert stored(aws, uri) == {name: content for name, content in contents(folder).items() if name != place}
+    assert upload(s3, folder, to) != (uri, (0, 0, ALL)), "another data set"
 
 
 def test_upload__again_sends_nothing(aws: Any, s3: S3Store, folder: Path, to: str, tmp_path: Path) -> None:
