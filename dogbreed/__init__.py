@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.commands import hear_early
+
 if TYPE_CHECKING:
     from dogbreed.data.datamodule import BreedDataModule
     from dogbreed.features.cache import FeatureCache
@@ -46,6 +48,8 @@ __all__ = [
     "make_engine",
     "save_artifact",
 ]
+
+hear_early(__name__)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -20,18 +19,32 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.resolvers import oc
 
+from dogbreed.arguments import check_no_secret, secret, tells_of_a_secret
+from dogbreed.commands import explain
 from dogbreed.directions import direction
-from dogbreed.errors import ConfigError, DogbreedError, OutputError, did_you_mean
+from dogbreed.errors import ConfigError, DogbreedError, did_you_mean
 
 CONFIG = "pkg://dogbreed.conf"
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
-_DISK |= {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}  # a place that is no folder, nor can be one
+
+
+class _Failed(BaseException):
+    """Carries what ended a run past Hydra, which would add words of its own to an Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    """Run `task` on the composed config; exit with 1 and one clear error where the user made a mistake."""
+    """Run `task` on the composed config.
+
+    Raises:
+        DogbreedError: the user made a mistake.
+    """
     prepare()
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 
     composed = False
 
@@ -40,26 +53,29 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         composed = True
         try:
             return task(config)
-        except (DogbreedError, MissingMandatoryValue, InterpolationResolutionError, OSError) as error:
-            mistake = _mistake(error, config_name)
-            if mistake is None:
-                raise
+        except Exception as error:
+            is_mistake = isinstance(error, MissingMandatoryValue | InterpolationResolutionError)
+            mistake = _explain(error, config_name) if is_mistake else explain(error)
             # In a sweep the error goes to the sweeper; a single run ends here, without Hydra's own words.
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise mistake from error
-            fail(mistake)
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                raise _Failed(error if mistake is None or isinstance(error, OSError) else mistake) from error
+            if mistake is None or mistake is error:
+                raise
+            raise mistake from error
 
     guarded.__doc__ = task.__doc__
     previous = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's documented way to let exceptions through to us
     try:
         _check_grammar(sys.argv[1:])
+        check_no_secret(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
-    except (DogbreedError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-        mistake = _mistake(error, config_name)
-        if mistake is None or (composed and not isinstance(error, DogbreedError | OSError)):
-            raise  # a defect of ours, not a mistake in the config
-        fail(mistake)
+    except _Failed as failed:
+        raise failed.error from failed.error.__cause__
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if composed or (isinstance(error, OSError) and explain(error)):  # Hydra has some that are both
+            raise  # a defect of ours, or of the disk's
+        raise _explain(error, config_name) from error
     finally:
         if previous is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
@@ -121,13 +137,6 @@ def _not_set(key: str) -> ConfigError:
     return ConfigError(f"{key} is not set", "a value for it", f"add {key}=VALUE")
 
 
-def fail(error: DogbreedError) -> None:
-    """Say what is wrong on stderr, and exit with 1."""
-    sys.stdout.flush()
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(1)
-
-
 def prepare() -> None:
     """Make conf/ composable, and leave out what Lightning says on every run and no user of ours needs."""
     OmegaConf.register_new_resolver("direction", direction, replace=True)
@@ -160,16 +169,16 @@ def _check_grammar(arguments: Sequence[str]) -> None:
             ) from error
 
 
-def _mistake(error: Exception, config_name: str) -> DogbreedError | None:
-    """The mistake of the user that `error` comes from; None where there is none."""
-    if isinstance(error, DogbreedError):
-        return error
-    if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra has some that are both
-        return _disk_error(error) if error.errno in _DISK else None
-    return _explain(error, config_name)
+def _environment(name: str, *default: Any) -> str | None:
+    """OmegaConf's own oc.env, without the secrets: a run writes its config down."""
+    if tells_of_a_secret(name):
+        raise secret(f"${{oc.env:{name}}} in a config")
+    return oc.env(name, *default)
 
 
 def _explain(error: Exception, config_name: str) -> ConfigError:
+    if isinstance(error.__cause__, ConfigError):  # raised by a resolver
+        return error.__cause__
     text = str(error) or str(error.__cause__) or type(error).__name__
     missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text)
     option = re.search(
@@ -218,12 +227,3 @@ def _suggest(key: str, known: Sequence[str]) -> str:
     leaf = key.rsplit(".", 1)[-1]
     elsewhere = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
     return did_you_mean(key, known) or (f" (did you mean {', '.join(elsewhere[:3])}?)" if elsewhere else "")
-
-
-def _disk_error(error: OSError) -> DogbreedError:
-    where = error.filename or "the run's directory"
-    return OutputError(
-        got=f"{where} cannot be written: {error.strerror}",
-        allowed="a folder that can be written, with room on its disk",
-        hint="free some space or choose another place: hydra.run.dir=FOLDER",
-    )

@@ -22,7 +22,7 @@ class DogbreedError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.got}\n  allowed: {self.allowed}\n  what to do: {self.hint}"
+        return legible_lines(f"{self.got}\n  allowed: {self.allowed}\n  what to do: {self.hint}")
 
 
 class ConfigError(DogbreedError):
@@ -65,6 +65,10 @@ class OutputError(DogbreedError):
     """A file or directory that cannot be written."""
 
 
+class WorkerError(DogbreedError):
+    """A process that worked for this one ended before its work."""
+
+
 class RequestError(DogbreedError):
     """A request over HTTP that is not answered.
 
@@ -78,6 +82,29 @@ class RequestError(DogbreedError):
     def __init__(self, status: int, got: str, allowed: str, hint: str) -> None:
         super().__init__(got, allowed, hint)
         self.status = status
+
+
+def legible(text: str) -> str:
+    r"""The text on one line, with whatever cannot be seen written out: line ends, what steers a terminal, other bytes.
+
+    Names of files and classes come from elsewhere, and may hold any of it.
+
+    >>> print(legible("a\nb\x1b[31m.jpg"), legible("caf\udce9.jpg"), legible("café 犬.jpg"))
+    a\nb\x1b[31m.jpg caf\xe9.jpg café 犬.jpg
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def legible_lines(text: str) -> str:
+    """The same of a text of several lines, which it keeps."""
+    return "\n".join(map(legible, text.split("\n")))
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python writes a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:

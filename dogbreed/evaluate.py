@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
+from dogbreed.commands import ends_well
 from dogbreed.data.folder import describe_skipped
 from dogbreed.files import write_json
 from dogbreed.models.classifier import BreedClassifier
 from dogbreed.reports.evaluation import confused, write_evaluation
 from dogbreed.runs import is_first_process, start_run, write_skipped
 from dogbreed.serving.artifact import load_artifact
+from dogbreed.stopping import Stopped
 from dogbreed.train import check_counted, make_trainer
 
 
@@ -33,7 +37,10 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     directory = start_run(config, "dogbreed.evaluate", overrides) if first else Path(config.paths.output_dir)
     trainer = make_trainer(config)
-    tested = trainer.test(model, datamodule=datamodule, verbose=False)[0]
+    try:
+        tested = trainer.test(model, datamodule=datamodule, verbose=False)[0]
+    except SIGTERMException:
+        raise Stopped from None
     # Lightning calls every split it tests "test".
     metrics = {f"{config.split}/{name.split('/', 1)[1]}": value for name, value in tested.items()}
     check_counted(metrics, datamodule)
@@ -54,10 +61,11 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     return metrics
 
 
+@ends_well("run it again")
 def main() -> None:
     """Run from the command line."""
     run_app("evaluate", evaluate)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

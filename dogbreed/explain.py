@@ -181,7 +181,7 @@ def used_gpus(config: DictConfig) -> tuple[int, ...]:
     if config.trainer.accelerator not in ("auto", "gpu", "cuda"):
         return ()
     if isinstance(devices, ListConfig):
-        return tuple(number for number in devices if number < there)
+        return tuple(number for number in devices if isinstance(number, int) and number < there)
     count = int(devices) if str(devices).isdecimal() else there  # auto and -1: all
     return tuple(range(min(count, there)))
 

@@ -9,30 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed.arguments import positive
+from dogbreed.commands import ends_well
 from dogbreed.data.folder import find_pictures
-from dogbreed.errors import DogbreedError
 from dogbreed.exports.formats import FORMATS, PRECISIONS, load_format
 
 if TYPE_CHECKING:
     from dogbreed.exports.judging import Judged
 
 
+@ends_well("an export that is not whole was not kept; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export and say how it compares with torch; 0 if it is as good, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        load_format(options.format)  # before torch, which takes seconds to load
-        from dogbreed.exports.judging import spread
-        from dogbreed.exports.writing import export
+    load_format(options.format)  # before torch, which takes seconds to load
+    from dogbreed.exports.judging import spread
+    from dogbreed.exports.writing import export
 
-        pictures = spread(list(find_pictures(options.pictures)), options.limit)
-        calibrate = list(find_pictures(options.calibrate))
-        model, folder, judged = export(
-            options.artifact, options.format, pictures, precision=options.precision, calibrate=calibrate
-        )
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    pictures = spread(list(find_pictures(options.pictures)), options.limit)
+    calibrate = list(find_pictures(options.calibrate))
+    model, folder, judged = export(
+        options.artifact, options.format, pictures, precision=options.precision, calibrate=calibrate
+    )
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{model} in {options.format}, {options.precision}: {folder} ({size / 1e6:.1f} MB)")
     print(_compared(judged))

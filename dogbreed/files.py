@@ -6,14 +6,22 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dogbreed.errors import OutputError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.old)?")
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads to a place in a folder, also where links on the way are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager
@@ -33,8 +41,11 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a whole file, or leave the one that was there, whatever happens meanwhile.
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for a file that takes its place when the block ends well, and is gone otherwise.
+
+    Whoever writes the file syncs it: see `write_synced`.
 
     Raises:
         OutputError: it cannot be written.
@@ -43,13 +54,28 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is on its disk when this returns; a kill can leave half of it."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a whole file, or leave the one that was there, whatever happens meanwhile.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with new_file(path) as temporary:
+        write_synced(temporary, content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,3 +123,14 @@ def new_folder(path: Path) -> Iterator[Path]:
                 os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left directly in `folder`.
+
+    Only for a folder that one process at a time writes to: what another is writing looks the same.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):  # it only takes room
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

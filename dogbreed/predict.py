@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed.arguments import positive
+from dogbreed.commands import ends_well
 from dogbreed.data.folder import find_pictures
-from dogbreed.errors import DogbreedError
 from dogbreed.exports.formats import ENGINES
 from dogbreed.serving.answer import Wish
 from dogbreed.serving.writers import WRITERS, Answer, print_answers
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dogbreed.serving.predictor import Predictor
 
 
+@ends_well("pictures that were not answered can be asked again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer for every picture; 0 if all could be answered, 1 otherwise."""
     options = _parser().parse_args(arguments)
@@ -26,17 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from dogbreed.serving.predictor import Predictor  # here: asking for help needs no torch
 
-    try:
-        paths = list(find_pictures(options.paths))
-        predictor = Predictor.load(options.artifact, options.device, options.engine)
-        wish = Wish(options.top_k, options.correct_breed, options.correct_index)
-        predictor.check(wish)
-        answers = answer_all(predictor, paths, wish, options.batch_size)
-        watched = tqdm(answers, total=len(paths), unit="picture", disable=not sys.stderr.isatty() or len(paths) < 50)
-        return 0 if print_answers(watched, options.format) else 1
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    paths = list(find_pictures(options.paths))
+    predictor = Predictor.load(options.artifact, options.device, options.engine)
+    wish = Wish(options.top_k, options.correct_breed, options.correct_index)
+    predictor.check(wish)
+    answers = answer_all(predictor, paths, wish, options.batch_size)
+    watched = tqdm(answers, total=len(paths), unit="picture", disable=not sys.stderr.isatty() or len(paths) < 50)
+    return 0 if print_answers(watched, options.format) else 1
 
 
 def answer_all(predictor: Predictor, paths: Sequence[str], wish: Wish, batch_size: int) -> Iterator[Answer]:

@@ -22,7 +22,7 @@ from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.dataset import PictureDataset
 from dogbreed.data.folder import SPLITS, Split, describe_skipped
 from dogbreed.data.loading import SplitLoaders
-from dogbreed.errors import ConfigError, OutputError
+from dogbreed.errors import ConfigError, OutputError, legible_lines
 from dogbreed.features.cache import LEDGER, FeatureCache, Loaded
 from dogbreed.features.conversion import CALIBRATION_PICTURES
 from dogbreed.features.datamodule import FeatureDataModule
@@ -218,5 +218,5 @@ def _describe(pictures: BreedDataModule) -> None:
 
 @rank_zero_only
 def say(text: str) -> None:
-    """Print a line, once however many processes train."""
-    print(text, flush=True)
+    """Print lines, once however many processes train."""
+    print(legible_lines(text), flush=True)

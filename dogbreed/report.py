@@ -7,19 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
 from dogbreed.reports.reading import holds_sweep
 from dogbreed.reports.run_report import write_report
 
 
+@ends_well("no report was written over an older one; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report; 0 if there is one, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        path = write(options.path)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = write(options.path)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     print(f"open it in a browser:\n  python -m webbrowser {path.resolve().as_uri()}")
     return 0

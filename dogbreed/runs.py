@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.data.folder import Skipped
-from dogbreed.files import write_csv, write_json, write_text, writing
+from dogbreed.files import clear_leftovers, write_csv, write_json, write_text, writing
 
 _PACKAGES = (
     "torch",
@@ -51,6 +51,7 @@ def start_run(config: DictConfig, module: str, overrides: list[str]) -> Path:
     directory = Path(config.paths.output_dir)
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(directory)
     write_text(directory / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     write_json(directory / "run.json", _environment() | {"command": command(module, overrides)})
     return directory

@@ -9,21 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogbreed.arguments import positive
-from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.commands import ends_well
+from dogbreed.errors import ConfigError
 from dogbreed.exports.formats import ENGINES
 from dogbreed.server.settings import ServerSettings
 
 _MB = 2**20
 
 
+@ends_well("it had not begun to answer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; 0 then, 1 where it could not start."""
-    options = _parser().parse_args(arguments)
-    try:
-        _serve(options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _serve(_parser().parse_args(arguments))
     return 0
 
 

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
 from dogbreed.checking import check_settings, make_rules
+from dogbreed.commands import ends_well
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS, describe_skipped
 from dogbreed.data.loading import SplitLoaders
@@ -30,12 +31,14 @@ from dogbreed.models.heads import initialise
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.reports.pictures import class_thumbnails
-from dogbreed.runs import command, is_first_process, start_run, write_skipped
+from dogbreed.runs import is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
+from dogbreed.stopping import Stopped, continuable
 from dogbreed.training.calibration import Calibrator
 from dogbreed.training.epoch_line import BEST_EPOCH, epoch_line
 from dogbreed.training.interruption import LAST, StopTogether, check_checkpoint
+from dogbreed.training.restoring import Restored
 
 
 def train(config: DictConfig) -> float:
@@ -45,34 +48,31 @@ def train(config: DictConfig) -> float:
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     rules, hook = make_rules(config), make_hook(config)  # a mistake in them is told before the feature pass
-    with MachineSampler(SAMPLE_S, run_started(), used_gpus(config)) as sampler:
+    with continuable(config, overrides), MachineSampler(SAMPLE_S, run_started(), used_gpus(config)) as sampler:
         directory = start_run(config, "dogbreed.train", overrides) if first else Path(config.paths.output_dir)
         pl.seed_everything(config.seed, workers=True, verbose=False)
         prepared = prepare(config)
         watch = Watch(config, prepared, directory, sampler, rules, hook)
-        return _fit(config, prepared, watch, checkpoint, overrides)
+        return _fit(config, prepared, watch, checkpoint)
 
 
-def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str | None, overrides: list[str]) -> float:
+def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str | None) -> float:
     directory, datamodule = Path(config.paths.output_dir), prepared.pictures
     model = make_model(config, datamodule, prepared.backbone)
-    trainer = make_trainer(config, *watch.callbacks)
+    restored = Restored(checkpoint)
+    trainer = make_trainer(config, *watch.callbacks, restored)
     if is_first_process():
         watch.write_data()
     failed = True
     try:
-        trainer.fit(model, prepared.batches, ckpt_path=checkpoint, weights_only=True)
+        with restored.telling():
+            trainer.fit(model, prepared.batches, ckpt_path=checkpoint, weights_only=True)
         metrics = _test_best(trainer, model, prepared.batches)
         check_counted(metrics, datamodule)
         failed = False
     except SIGTERMException:
         failed = False
-        again = [entry for entry in overrides if not entry.startswith("resume=")]
-        say(
-            f"stopped by SIGTERM in epoch {trainer.current_epoch} after step {trainer.global_step}; continue with:\n  "
-            + command("dogbreed.train", again, f"hydra.run.dir={directory}", "resume=true")
-        )
-        raise SystemExit(143) from None
+        raise Stopped(f" in epoch {trainer.current_epoch} after step {trainer.global_step}") from None
     finally:
         if is_first_process():
             write_skipped(directory, datamodule.skipped)
@@ -201,10 +201,11 @@ def _save(
     say(f"or in a browser: {shlex.join(['python', '-m', 'dogbreed.serve', '--artifact', str(artifact)])}")
 
 
+@ends_well("run it again")
 def main() -> None:
     """Run from the command line."""
     run_app("train", train)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

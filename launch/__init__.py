@@ -8,10 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.commands import hear_early
+
 if TYPE_CHECKING:
     from launch.hosting.temporary import endpoint
 
 __all__ = ["endpoint"]
+
+hear_early(__name__)
 
 
 def __getattr__(name: str) -> Any:

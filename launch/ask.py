@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.arguments import positive
-from dogbreed.errors import DogbreedError, ImageError, did_you_mean
+from dogbreed.commands import ends_well
+from dogbreed.errors import ImageError, did_you_mean
 from dogbreed.serving.answer import Prediction, Wish
 from dogbreed.serving.writers import WRITERS, Answer, print_answers
 from launch.aws.errors import asking_aws, is_absent
@@ -32,7 +33,6 @@ _MEBIBYTE = 2**20
 _REALTIME, _SERVERLESS, _ASYNCHRONOUS = 25 * _MEBIBYTE, 4 * _MEBIBYTE, 25 * _MEBIBYTE
 #: How often, and how long at first, an endpoint is asked again that has too much to do.
 _TRIES, _PAUSE_S = 6, 0.5
-_INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,20 @@ class Target:
     answers: str | None
 
 
+@ends_well("pictures that were not answered can be asked again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask about every picture; 0 if all could be answered, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        wish = Wish(options.top_k, options.correct_breed, options.correct_index)
-        from launch.aws.session import make_session
-        from launch.files.stores import S3Store
+    wish = Wish(options.top_k, options.correct_breed, options.correct_index)
+    from launch.aws.session import make_session
+    from launch.files.stores import S3Store
 
-        session = make_session(options.region)
-        store = S3Store(session)
-        target = find_target(session, options.name)
-        sources = list(find_sources(options.paths, store))
-        answers = ask_all(session, store, target, sources, wish, threads=options.threads, wait_s=options.wait_s)
-        return 0 if print_answers(answers, options.format) else 1
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return _INTERRUPTED
+    session = make_session(options.region)
+    store = S3Store(session)
+    target = find_target(session, options.name)
+    sources = list(find_sources(options.paths, store))
+    answers = ask_all(session, store, target, sources, wish, threads=options.threads, wait_s=options.wait_s)
+    return 0 if print_answers(answers, options.format) else 1
 
 
 def find_target(session: boto3.Session, name: str) -> Target:

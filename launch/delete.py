@@ -6,29 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
 from launch.hosting.reading import conf_values
 from launch.hosting.settings import REALTIME
 
 
+@ends_well("the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Delete; 0 if all is gone, 1 otherwise."""
     options = _parser().parse_args(arguments)
     poll_s = float(conf_values(REALTIME)["poll_s"])
-    try:
-        from launch.aws.session import make_session
-        from launch.hosting.removing import delete_endpoint
-        from launch.hosting.resources import Hosting
+    from launch.aws.session import make_session
+    from launch.hosting.removing import delete_endpoint
+    from launch.hosting.resources import Hosting
 
-        hosting = Hosting(make_session(options.region))
-        for name in options.names:
-            delete_endpoint(hosting, name, lambda line: print(line, flush=True), poll_s=poll_s)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return int(getattr(interrupt, "code", 130))
+    hosting = Hosting(make_session(options.region))
+    for name in options.names:
+        delete_endpoint(hosting, name, lambda line: print(line, flush=True), poll_s=poll_s)
     return 0
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import run_app
+from dogbreed.commands import ends_well
 from launch.connect import whereabouts
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import EndpointSettings
@@ -22,7 +21,7 @@ def deploy(config: DictConfig) -> None:
     """Deploy an artifact as an endpoint, or show what that would be (dry_run=true)."""
     settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
     artifact, name = Path(config.artifact).expanduser(), str(config.name)
-    with tempfile.TemporaryDirectory() as folder, ending():
+    with tempfile.TemporaryDirectory() as folder:
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
 
@@ -76,20 +75,11 @@ def plain(section: DictConfig) -> dict[str, Any]:
     return values
 
 
-@contextmanager
-def ending() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command without a traceback, with the code that shells expect."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(getattr(interrupt, "code", 130)) from None
-
-
+@ends_well("nothing was left behind but what is listed above")
 def main() -> None:
     """Run from the command line."""
     run_app("deploy", deploy)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, DogbreedError
 from launch.hosting.reading import conf_values
 from launch.hosting.settings import REALTIME
@@ -18,20 +19,14 @@ if TYPE_CHECKING:
     from launch.hosting.resources import Hosting
 
 
+@ends_well("the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, or delete what has expired; 0 if all is well, 1 otherwise."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if (options.yes or options.dry_run) and not options.expired:
         parser.error("--yes and --dry-run go with --expired")
-    try:
-        return _run(options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interrupt:
-        print("interrupted", file=sys.stderr)
-        return int(getattr(interrupt, "code", 130))
+    return _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
 from launch.backends import Backend
 from launch.connect import connect, jobs_command, whereabouts
 from launch.errors import LaunchError
@@ -39,18 +39,12 @@ _POLL_S = 5.0
 _RUNS = Path("runs")
 
 
+@ends_well("the jobs go on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        backend = connect(options.backend, options.region, options.process_dir)
-        code: int = options.run(backend, options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the jobs go on", file=sys.stderr)
-        return 130
+    backend = connect(options.backend, options.region, options.process_dir)
+    code: int = options.run(backend, options)
     return code
 
 

@@ -9,21 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
 
 
+@ends_well("a package that is not whole was not kept; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the package, and say what is in it; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
     from launch.files.model_package import Package, build_package
 
-    try:
-        package: Package = build_package(
-            options.artifact, options.output, exports=options.exports, thumbnails=options.thumbnails
-        )
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    package: Package = build_package(
+        options.artifact, options.output, exports=options.exports, thumbnails=options.thumbnails
+    )
     code = Counter[str]()
     for name, size in package.files:
         if name.startswith("code/dogbreed/"):

@@ -11,12 +11,12 @@ import sys
 from launch import train, tune
 
 
-def main() -> None:
+def main() -> int:
     """Run from the command line."""
     given = sys.argv[1:]
     is_search = any(map(_is_search, given)) and not any(line.startswith("hydra/sweeper=") for line in given)
     sys.argv.append("dry_run=true")
-    (tune if is_search else train).main()
+    return (tune if is_search else train).main()
 
 
 def _is_search(argument: str) -> bool:
@@ -26,4 +26,4 @@ def _is_search(argument: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

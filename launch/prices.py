@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from dogbreed.errors import ConfigError, DogbreedError, did_you_mean
+from dogbreed.commands import ends_well
+from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import writing
 from launch.errors import LaunchError
 from launch.pricing.offers import INDEX, not_a_price_list, offer_url, training_prices
@@ -29,17 +30,11 @@ _TIMEOUT_S = 60
 _CHUNK = 2**18
 
 
+@ends_well("the table is as it was")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show or refresh; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the table is as it was", file=sys.stderr)
-        return 1
+    options.run(options)
     return 0
 
 

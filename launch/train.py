@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from dogbreed.app import fail, run_app
+from dogbreed.app import run_app
+from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError
 from launch.connect import connect, jobs_command, whereabouts
 from launch.files.packaging import CodeArchive
@@ -112,15 +113,13 @@ def is_sweep(argument: str) -> bool:
     return bool(override.is_sweep_override())
 
 
+@ends_well("nothing was started")
 def main() -> None:
     """Run from the command line."""
-    try:
-        refuse_multirun(sys.argv[1:])
-        sys.argv[1:] = with_typed_space(sys.argv[1:])
-    except ConfigError as error:
-        fail(error)
+    refuse_multirun(sys.argv[1:])
+    sys.argv[1:] = with_typed_space(sys.argv[1:])
     run_app("launch", train)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,9 +18,10 @@ import yaml
 from omegaconf import DictConfig
 
 from dogbreed.app import run_app
+from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.serving.writers import WRITERS, print_answers
-from launch.deploy import ending, plain
+from launch.deploy import plain
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import REALTIME, EndpointSettings
 from launch.settings import make_settings
@@ -37,7 +38,7 @@ def transform(config: DictConfig) -> None:
     settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
     source, output = (_prefix(key, str(config[key])) for key in ("input", "output"))
     _check(config.format, settings, given(config))
-    with tempfile.TemporaryDirectory() as folder, ending():
+    with tempfile.TemporaryDirectory() as folder:
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
         from launch.hosting.transforming import TransformSettings, build_transform
@@ -166,10 +167,11 @@ def _check(form: str, settings: EndpointSettings, given: Collection[str]) -> Non
         )
 
 
+@ends_well("the same command starts another job")
 def main() -> None:
     """Run from the command line."""
     run_app("transform", transform)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ import sys
 from omegaconf import DictConfig
 
 from dogbreed.app import run_app
+from dogbreed.commands import ends_well
 
 _SWEEPER = "hydra/sweeper=sagemaker"
 
@@ -20,6 +21,7 @@ def tune(config: DictConfig) -> None:
     raise AssertionError("the sweeper sends trials elsewhere")
 
 
+@ends_well("nothing was started")
 def main() -> None:
     """Run from the command line."""
     given = sys.argv[1:]
@@ -30,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from dogbreed.app import run_app
-from launch.deploy import ending, plain, say, tell, tell_notes
+from dogbreed.commands import ends_well
+from launch.deploy import plain, say, tell, tell_notes
 from launch.hosting.requests import MODEL_FILE
 
 _SECTION = "sagemaker."
@@ -19,7 +21,7 @@ _SECTION = "sagemaker."
 def update(config: DictConfig) -> None:
     """Update an endpoint: what is not given stays as it is, but for the time until it expires, which begins anew."""
     artifact, name = Path(config.artifact).expanduser(), str(config.name)
-    with tempfile.TemporaryDirectory() as folder, ending():
+    with tempfile.TemporaryDirectory() as folder:
         from launch.aws.session import make_session
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
@@ -53,10 +55,11 @@ def given(config: DictConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
+@ends_well("the endpoint answers as before, but for what is listed above")
 def main() -> None:
     """Run from the command line."""
     run_app("deploy", update)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -103,7 +103,7 @@ def test_config__is_composed_and_made(name: str, tmp_path: Path, monkeypatch: py
         assert set(HOSTING[name]) <= set(OmegaConf.missing_keys(compose(name)))
         return
     if "/" not in name:
-        config = compose(name, "data.root=nowhere", f"paths.output_dir={tmp_path}")
+        config = compose(name, "data.root=nowhere", f"++paths.output_dir={tmp_path}")  # not all have paths
         assert config.data.root == "nowhere"
         return
     group, choice = GROUPS[name]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed.errors import OutputError
-from dogbreed.files import new_folder, write_csv, write_json, write_text
+from dogbreed.files import clear_leftovers, new_folder, write_csv, write_json, write_text
 
 LARGE = "x" * 100_000
 
@@ -144,6 +144,32 @@ def test_new_folder__leaves_the_old_one_where_the_process_is_killed(tmp_path: Pa
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
 
     assert (killed.returncode, (tmp_path / "out" / "inside.txt").read_text()) == (-signal.SIGKILL, "old")
+
+
+KILLED_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from dogbreed.files import new_file, new_folder, write_synced
+with new_folder(Path(sys.argv[1], "folder")) as folder, new_file(Path(sys.argv[1], "file.txt")) as file:
+    write_synced(file, b"half")
+    (folder / "inside.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_clear_leftovers__removes_what_a_kill_left_and_nothing_else(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_WRITING, tmp_path])
+    assert len(names_in(tmp_path)) == 2
+    others = [".hidden", ".hidden.txt", ".name.12345678x", "name.12345678", ".name.ABCDEF01"]
+    for name in others:
+        (tmp_path / name).write_text("somebody's")
+    clear_leftovers(tmp_path)
+
+    assert names_in(tmp_path) == sorted(others)
+
+
+def test_clear_leftovers__of_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    clear_leftovers(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("kind", WRITERS)

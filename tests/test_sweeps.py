@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,15 @@ def test_fleet__gives_what_separate_runs_give(sweep: Sweep, out: Path, tmp_path:
         assert one["best_epoch"] == other["best_epoch"]
         for ours, theirs in zip(one["curve"], other["curve"], strict=True):
             assert {key: theirs[key] for key in ours} == pytest.approx(ours, rel=1e-5)
+
+
+def test_sweep__goes_on_with_a_winner_that_was_killed_after_its_metrics(sweep: Sweep, out: Path) -> None:
+    assert sweep(*SPACE).code == 0
+    summary = (out / "summary.json").read_text()
+    shutil.rmtree(out / "winner" / "artifact")  # it is written after metrics.json
+    assert sweep(*SPACE, "resume=true").code == 0
+    assert (out / "winner" / "artifact" / "artifact.json").exists()
+    assert (out / "summary.json").read_text() == summary
 
 
 def test_sweep__goes_on_with_the_command_it_offers(sweep: Sweep, out: Path, command: Command) -> None:

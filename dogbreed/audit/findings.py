@@ -40,13 +40,16 @@ KINDS: dict[str, Kind] = {
         Kind("too_large", "error", "takes too much memory to decode", "scale it down, or exclude it", True),
         Kind("too_narrow", "error", "a strip, not a photograph", "crop it, or exclude it", True),
         # Folders.
+        Kind("closed", "error", "a folder that may not be listed; training sees nothing in it", "open it to yourself"),
+        Kind("link_loop", "warning", "a link to a folder that it stands in; it is not followed", "remove the link"),
+        Kind("one_class", "error", "fewer than two classes in train", "one folder for each class below train/"),
         Kind("missing_split", "error", "a split without a folder", _FRACTION),
         Kind("double_split", "error", "both valid/ and val/", "merge them, or remove one"),
         Kind("unknown_class", "error", "a class that train does not have", "rename or remove the folder"),
         Kind("missing_class", "warning", "a class without a picture in a split", _FRACTION),
         Kind("similar_names", "warning", "classes whose names are alike but for case, spaces or signs", "merge them"),
         Kind("few_pictures", "warning", "a class with few pictures in train", "add pictures, or drop the class"),
-        Kind("imbalance", "warning", "some classes have far more pictures than others", "class_weights=balanced"),
+        Kind("imbalance", "warning", "some classes have far more pictures than others", "set class_weights=balanced"),
         # Files that a run reads, but not as one might think.
         Kind("wrong_extension", "warning", "its name says another format than it holds", "rename it"),
         Kind("unknown_extension", "warning", "a picture whose name training does not read", "rename it"),
@@ -64,7 +67,9 @@ KINDS: dict[str, Kind] = {
         Kind("odd_name", "note", "a name that other systems may not be able to store", "rename it"),
         # Pictures that are there twice: the same bytes, or the same photograph saved anew.
         Kind("duplicate", "warning", "the same file twice in a class of a split", "keep one of them", True),
-        Kind("duplicate_leak", "error", "the same file in two splits: it is judged on what it learned", "keep one", True),
+        Kind(
+            "duplicate_leak", "error", "the same file in two splits: it is judged on what it learned", "keep one", True
+        ),
         Kind("duplicate_label", "error", "the same file in two classes", "decide which is right", True),
         Kind("near_duplicate", "warning", "the same photograph twice in a class of a split", "keep one of them", True),
         Kind("near_leak", "error", "the same photograph in two splits: judged on what it learned", "keep one", True),

@@ -173,8 +173,14 @@ class BreedDataModule(SplitLoaders):
         """Do with a picture that cannot be decoded as `on_error` says.
 
         Raises:
-            DataError: it says "raise".
+            DataError: it says "raise"; or the folder of the picture has vanished, with all that is in it.
         """
+        if not (folder := Path(picture.path).parent).is_dir():
+            raise DataError(
+                got=f"{folder} is gone, while its pictures were read",
+                allowed=f"{self.root} as it was when the command began",
+                hint="bring it back (a disk may have to be mounted again), and run it again",
+            )
         if self.on_error == "raise":
             raise DataError(
                 got=picture.reason,

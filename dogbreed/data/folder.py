@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from dogbreed.data.images import EXTENSIONS
 from dogbreed.errors import ConfigError, DataError, did_you_mean
 
 SPLITS = ("train", "val", "test")
-_FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+SPLIT_FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def find_split(root: Path, split: str) -> Path | None:
             allowed="a folder with train/, valid/ (or val/) and test/, each with one folder per class",
             hint="set data.root=FOLDER, or try the drawn sample: python -m dogbreed.train experiment=quickstart",
         )
-    found = [root / name for name in _FOLDERS[split] if (root / name).is_dir()]
+    found = [root / name for name in SPLIT_FOLDERS[split] if (root / name).is_dir()]
     if len(found) > 1:
         raise DataError(f"both {found[0]} and {found[1]}", "one of them", "merge them or remove one")
     return found[0] if found else None
@@ -76,7 +78,7 @@ def require_split(root: Path, split: str) -> Path:
     """
     folder = find_split(root, split)
     if folder is None:
-        names = " or ".join(f"{name}/" for name in _FOLDERS[split])
+        names = " or ".join(f"{name}/" for name in SPLIT_FOLDERS[split])
         entries = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
         listed = ", ".join(entries[:5]) + (", ..." if len(entries) > 5 else "") if entries else "nothing"
         hint = (
@@ -92,9 +94,15 @@ def list_class_names(folder: Path) -> tuple[str, ...]:
     """The class names of a split, sorted: the one order that everything trained is saved with.
 
     Raises:
-        DataError: there are fewer than two classes.
+        DataError: there are fewer than two classes, or a name would end lines or steer terminals.
     """
     names = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_class(entry)))
+    if odd := [name for name in names if _CONTROL.search(name)]:
+        raise DataError(
+            got=f"the class {odd[0]!r} in {folder}",
+            allowed="names without line ends and other control characters: they stand in logs and tables",
+            hint="rename the folder",
+        )
     if len(names) < 2:
         raise DataError(
             got=f"{len(names)} class{'' if len(names) == 1 else 'es'} in {folder}" + (f": {names[0]}" if names else ""),
@@ -177,6 +185,14 @@ def split_off(source: Split, name: str, fraction: float, seed: int, whole: int |
     )
 
 
+def leads_back(path: str) -> bool:
+    """Whether a folder is a link to one of the folders that it stands in: to follow it would never end."""
+    if not os.path.islink(path):
+        return False
+    target, standing = Path(os.path.realpath(path)), [Path(os.path.realpath(above)) for above in Path(path).parents]
+    return any(target == above or target in above.parents for above in standing)
+
+
 def describe_skipped(skipped: Iterable[Skipped]) -> str:
     """A count of each reason.
 
@@ -191,7 +207,7 @@ def _scan_class(split: Split, folder: str, target: int) -> None:
     for parent, folders, files in os.walk(folder, followlinks=True):  # as torchvision's ImageFolder reads it
         for hidden in [name for name in folders if name.startswith(".")]:
             split.skipped.append(Skipped(split.name, os.path.join(parent, hidden), "hidden"))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not leads_back(os.path.join(parent, n)))
         for name in sorted(files):
             path = os.path.join(parent, name)
             reason = _why_skipped(path, name)
@@ -212,7 +228,7 @@ def _why_skipped(path: str, name: str) -> str | None:
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+    return os.path.isdir(entry) and not entry.name.startswith(".")  # entry.is_dir() raises at a link to itself
 
 
 def _rank(seed: int, name: str, path: str) -> bytes:

@@ -20,10 +20,11 @@ from numpy.random import Generator
 from PIL import Image
 from tqdm import tqdm
 
+from dogbreed.commands import ends_well
 from dogbreed.data.breeds import BREEDS
 from dogbreed.data.cartoon import CANVAS, Breed, draw_dog
 from dogbreed.data.scenery import draw_object, draw_scene, photograph
-from dogbreed.errors import ConfigError, DataError, DogbreedError
+from dogbreed.errors import ConfigError, DataError
 from dogbreed.files import writing
 
 FORMAT = 1  # raise it whenever the same parameters would draw other pictures
@@ -117,8 +118,9 @@ def _check(root: Path, card: dict[str, Any]) -> None:
         )
 
 
+@ends_well("nothing was kept of a sample that is not whole; run it again")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `python -m dogbreed.data.sample`; 0, or 2 with the reason on stderr."""
+    """Runs `python -m dogbreed.data.sample`; 0, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(
         prog="python -m dogbreed.data.sample",
         description="Draw the sample data set.",
@@ -129,11 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = "of the drawing" if name == "seed" else f"pictures a breed in {FOLDERS[name]}/"
         parser.add_argument(f"--{name}", metavar="N", type=int, default=default, help=text)
     asked = vars(parser.parse_args(argv))
-    try:
-        root = draw_sample(**asked)
-    except DogbreedError as error:
-        print(error, file=sys.stderr)
-        return 2
+    root = draw_sample(**asked)
     pictures = ", ".join(f"{len(BREEDS) * asked[split]} in {folder}/" for split, folder in FOLDERS.items())
     print(f"{root}: {len(BREEDS)} breeds, pictures: {pictures} (seed {asked['seed']})")
     return 0

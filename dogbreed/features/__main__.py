@@ -10,19 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from dogbreed.errors import ConfigError, DogbreedError
+from dogbreed.commands import ends_well
+from dogbreed.errors import ConfigError, legible
 from dogbreed.features.cache import default_root
 from dogbreed.features.inventory import Kept, check_pictures, choose, list_kept, remove
 
 
+@ends_well("what is left of the cache is whole; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, verify or prune; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    code: int = options.run(options)
     return code
 
 
@@ -62,7 +60,7 @@ def _verify(options: argparse.Namespace) -> int:
             print(f"{one.key}: {damaged} of {chunks} chunks are damaged; their features will be computed anew")
     pictures, changed = check_pictures(options.root)
     for path in changed:
-        print(f"{path}: changed, though its size and time say otherwise; its features will be computed anew")
+        print(f"{legible(path)}: changed, though its size and time say otherwise; its features will be computed anew")
     print(f"verified: {damaged_chunks} damaged chunks; {len(changed)} of {pictures:,} pictures changed unnoticed")
     return 1 if damaged_chunks or damaged_kinds or changed else 0
 

@@ -46,12 +46,22 @@ def row_keys(data: PictureDataset, contents: Sequence[str]) -> Keys:
         data: N pictures in V views.
         contents: their digests, N of them.
     """
-    keys = np.empty((data.views or 1, len(data), 2), np.uint64)
-    for view in range(len(keys)):
-        described = json.dumps(describe_view(data.augmentation, data.seed, view), sort_keys=True).encode()
-        for index, content in enumerate(contents):
-            digest = hashlib.blake2b(content.encode() + described, digest_size=KEY_BYTES).digest()
-            keys[view, index] = np.frombuffer(digest, np.uint64)
+    views = [describe_view(data.augmentation, data.seed, view) for view in range(data.views or 1)]
+    return np.stack([view_keys(contents, view) for view in views])
+
+
+def view_keys(contents: Sequence[str], view: Mapping[str, Any]) -> Keys:
+    """The key of one view of each picture in a store, (N, 2).
+
+    Args:
+        contents: the digests of N pictures.
+        view: as `describe_view` tells it.
+    """
+    described = json.dumps(view, sort_keys=True).encode()
+    keys = np.empty((len(contents), 2), np.uint64)
+    for index, content in enumerate(contents):
+        digest = hashlib.blake2b(content.encode() + described, digest_size=KEY_BYTES).digest()
+        keys[index] = np.frombuffer(digest, np.uint64)
     return keys
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
+from dogbreed.errors import legible_lines
 from dogbreed.health.smdebug.trial import Trial, open_trial
 from dogbreed.health.tensors import REDUCTIONS, Row, curves, draw, list_tensors
 from dogbreed.replay import replay
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+@ends_well("nothing was changed; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    code: int = options.run(options)
     return code
 
 
@@ -55,7 +53,7 @@ def _tensors(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    print("\n".join(replay(options.path, options.overrides)))
+    print(legible_lines("\n".join(replay(options.path, options.overrides))))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from dogbreed.health.rules.base import Rule
 from dogbreed.health.samples import Event, Facts, Measure, Mode, Sample
 
 _METRICS = "metrics.csv"
+_REPLAY = ("python", "-m", "dogbreed.health", "replay")
+_HARMLESS = re.compile(r"health=\w+|~health\.rules\.\w+|\+{0,2}health\.\w+(\.\w+)*=[^${}]*")
 _LOSSES: dict[Mode, str] = {"TRAIN": "train/loss", "EVAL": "val/loss"}
 
 
@@ -61,11 +64,22 @@ def judge(recording: Recording, rules: Sequence[Rule]) -> list[Outcome]:
 def health_overrides(path: Path, given: Sequence[str] = ()) -> list[str]:
     """The overrides of the rules in the command that made a run, where `given` do not take their place; then those.
 
-    A preset that is given takes the place of all; `health.fail_on` is for a run that can still be ended.
+    A preset that is given takes the place of all; `health.fail_on` is for a run that can still be ended. A run may
+    come from anywhere: of its own overrides only presets by name and plain values of parameters are taken.
+
+    Raises:
+        DataError: one of the run's own could do more, such as name a class.
     """
-    own = [line for line in _overrides(path) if _key(line) != "health.fail_on"]
     keys = {_key(line) for line in given}
-    return [*(line for line in own if "health" not in keys and _key(line) not in keys), *given]
+    own = [line for line in _overrides(path) if _key(line) not in {"health.fail_on", *keys} and "health" not in keys]
+    for line in own:
+        if not _HARMLESS.fullmatch(line) or "._" in line:
+            raise DataError(
+                f"{path / 'run.json'} asks for {line}",
+                "presets, and parameters of their rules: a file of a run chooses no class and no path",
+                f"if you trust it, say it yourself: {shlex.join([*_REPLAY, str(path), line])}",
+            )
+    return [*own, *given]
 
 
 def _key(line: str) -> str:

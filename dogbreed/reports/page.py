@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from dogbreed.files import write_text
+from dogbreed.reports.names import legible
 from dogbreed.reports.tables import make_tables
 from dogbreed.reports.words import amount, count, duration, percent, sentence
 from dogbreed.serving.names import readable
@@ -48,7 +49,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for make in (amount, count, duration, percent, readable, sentence):
+    for make in (amount, count, duration, legible, percent, readable, sentence):
         environment.filters[make.__name__] = make
     environment.filters["tables"] = make_tables
     return environment

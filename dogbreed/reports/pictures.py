@@ -105,17 +105,17 @@ def class_thumbnails(paths: Sequence[str], targets: Sequence[int]) -> dict[int, 
     return found
 
 
-def thumbnail(path: str) -> bytes:
-    """A JPEG of the photograph, upright, no side over SIDE pixels, about 15 kB at most.
+def thumbnail(path: str, side: int = SIDE, most_bytes: int = _BYTES) -> bytes:
+    """A JPEG of the photograph, upright, no side over `side` pixels, about `most_bytes` at most.
 
     Raises:
         ImageError: it cannot be read.
     """
-    picture = _shrunk(path, SIDE)
+    picture = _shrunk(path, side)
     content = b""
     for quality in _QUALITIES:
         content = _jpeg(picture, quality)
-        if len(content) <= _BYTES:
+        if len(content) <= most_bytes:
             break
     return content
 

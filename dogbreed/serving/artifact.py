@@ -25,7 +25,7 @@ from torch import Tensor
 
 from dogbreed.data.transforms import TransformSpec
 from dogbreed.errors import ArtifactError, ConfigError, DogbreedError
-from dogbreed.files import new_folder, write_bytes, write_json, write_text
+from dogbreed.files import is_inside, new_folder, write_bytes, write_json, write_text
 from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.heads import Head, make_head
 from dogbreed.serving.calibration import Calibration, LookAlikes
@@ -72,9 +72,11 @@ class Artifact:
         return f"{self.about['backbone']['name']}-{self.about['weights_sha256'][:12]}"
 
     def thumbnail(self, index: int) -> bytes | None:
-        """A picture of the class, as a JPEG file's content; None where the artifact holds none."""
-        path = None if self.directory is None else thumbnail_path(self.directory, index)
-        return path.read_bytes() if path is not None and path.is_file() else None
+        """A picture of the class, as a JPEG file's content; None where the artifact holds none of its own."""
+        if self.directory is None:
+            return None
+        path = thumbnail_path(self.directory, index)
+        return path.read_bytes() if path.is_file() and is_inside(path, self.directory) else None
 
 
 def thumbnail_path(directory: Path, index: int) -> Path:
@@ -177,9 +179,9 @@ def load_artifact(directory: str | Path) -> Artifact:
         raise _damaged(directory / _WEIGHTS, f"its tensors do not fit its {_JSON}: {error}") from error
     if len(class_names) != head.num_classes:
         raise _damaged(directory / _JSON, f"{len(class_names)} class names for {head.num_classes} outputs")
-    if not all(tensor.isfinite().all() for tensor in head.state_dict().values()):
+    if not all(tensor.isfinite().all() for part in (head, backbone.network) for tensor in part.state_dict().values()):
         raise ArtifactError(
-            f"{directory}: a head of weights that are not finite", "one that has learned", "look at its run's report"
+            f"{directory}: weights that are not finite", "those of a run that learned", "look at its run's report"
         )
     return Artifact(backbone, head.eval(), class_names, about, calibration, look_alikes, directory)
 

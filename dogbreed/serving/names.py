@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from dogbreed.errors import legible
+
 
 def readable(class_name: str) -> str:
     """The breed that a class folder is named after.
@@ -14,4 +16,4 @@ def readable(class_name: str) -> str:
     ('Poodle (standard)', 'Chihuahua')
     """
     name = re.sub(r"^(n\d{8}-|\d+[._-])", "", class_name).replace("_", " ").strip()
-    return name or class_name
+    return legible(name or class_name)

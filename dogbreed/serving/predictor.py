@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dogbreed.data.images import check_size, decode_image
-from dogbreed.errors import ConfigError, ImageError, did_you_mean
+from dogbreed.errors import ArtifactError, ConfigError, ImageError, did_you_mean
 from dogbreed.serving.answer import DIGITS, Candidate, Comparison, LookAlike, Prediction, Wish
 from dogbreed.serving.artifact import Artifact, load_artifact
 
@@ -169,8 +169,17 @@ class Predictor:
         return self._forward(views).float().cpu()
 
     def probs(self, views: Tensor) -> Tensor:
-        """Calibrated probabilities, float32 (B, C), of views uint8 (B, 3, S, S)."""
-        return (self.logits(views) / self._temperature).softmax(dim=1)
+        """Calibrated probabilities, float32 (B, C), of views uint8 (B, 3, S, S).
+
+        Raises:
+            ArtifactError: its weights, each of them finite, make of a picture what is no number.
+        """
+        probs = (self.logits(views) / self._temperature).softmax(dim=1)
+        if not probs.isfinite().all():
+            raise ArtifactError(
+                f"{self.model} finds no finite numbers", "weights that were trained", "copy the artifact again"
+            )
+        return probs
 
     def answer(self, views: Tensor, wishes: Sequence[Wish] | None = None) -> list[Prediction]:
         """The answers for views uint8 (B, 3, S, S), in their order.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterable
 
-from dogbreed.errors import ImageError
+from dogbreed.errors import ImageError, legible
 from dogbreed.serving.answer import Prediction, to_json
 
 Answer = tuple[str, Prediction | ImageError]
@@ -17,21 +16,13 @@ Answer = tuple[str, Prediction | ImageError]
 def print_answers(answers: Iterable[Answer], form: str) -> bool:
     """Print each picture's answer, and on stderr why one has none; whether all were answered.
 
-    A reader that goes away early, as in `| head`, ends it quietly.
-
     Args:
         answers: each picture's name with its answer.
         form: one of `WRITERS`.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        bad = WRITERS[form](answers)
-        sys.stdout.flush()  # here, and not when Python ends, where nothing catches what a closed pipe raises
-        return bad == 0
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
+    return WRITERS[form](answers) == 0
 
 
 def _write_table(answers: Iterable[Answer]) -> int:
@@ -50,7 +41,7 @@ def _write_table(answers: Iterable[Answer]) -> int:
         others = ", ".join(f"{other.breed} {other.probability:.1%}" for other in answer.top_k[1:4])
         unsure = "unsure" if answer.unsure else ""
         table.add_row(
-            path,
+            legible(path),
             answer.breed,
             f"{answer.probability:.1%}",
             unsure,
@@ -110,5 +101,5 @@ WRITERS: dict[str, Callable[[Iterable[Answer]], int]] = {
 
 
 def _report(path: str, error: ImageError) -> int:
-    print(f"{path}: {error.got}" if path not in error.got else error.got, file=sys.stderr)
+    print(legible(f"{path}: {error.got}" if path not in error.got else error.got), file=sys.stderr)
     return 1

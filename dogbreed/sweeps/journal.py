@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, OutputError
 from dogbreed.files import write_csv, write_json, writing
 from dogbreed.sweeps.dimensions import Value
+from dogbreed.sweeps.journal_lines import damaged, is_plain, whole_lines
 
 #: How a trial ended.
 STATES = ("finished", "stopped", "failed")
@@ -107,7 +108,7 @@ class Journal:
 
     Raises:
         OutputError: there is a sweep already and `resume` is false, or another process is writing to it.
-        ConfigError: the sweep there has another plan.
+        ConfigError: the sweep there has another plan, or its journal is damaged.
     """
 
     def __init__(self, directory: Path, plan: Mapping[str, Any], *, resume: bool) -> None:
@@ -179,7 +180,7 @@ class Journal:
             ) from error
 
     def _read(self, plan: dict[str, Any], resume: bool) -> None:
-        lines = _whole_lines(self._file)
+        lines = whole_lines(self._file, self.path)
         if len(lines) < 2:  # no trial: there is nothing to lose
             self._file.truncate(0)
             self._append({"plan": plan})
@@ -191,8 +192,8 @@ class Journal:
                 hint="add resume=true to continue it, or choose another hydra.sweep.dir",
             )
         _check_plan(self.path.parent, lines[0].get("plan", {}), json.loads(json.dumps(plan)))
-        for line in lines[1:]:
-            self._keep(Record(**line))
+        for number, line in enumerate(lines[1:], 2):
+            self._keep(_record(line, self.path, number))
 
     def _keep(self, record: Record) -> None:
         self.first.setdefault(record.number, record)
@@ -205,14 +206,14 @@ class Journal:
             os.fsync(self._file.fileno())
 
 
-def _whole_lines(file: IO[bytes]) -> list[dict[str, Any]]:
-    """The lines that were written to their end; the rest is cut off, so that what follows begins a line of its own."""
-    file.seek(0)
-    content = file.read()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        file.truncate(end)
-    return [json.loads(line) for line in content[:end].splitlines()]
+def _record(line: dict[str, Any], path: Path, number: int) -> Record:
+    try:
+        found = Record(**line)
+    except TypeError as error:
+        raise damaged(path, number) from error
+    if found.state not in STATES or not is_plain(vars(found)):
+        raise damaged(path, number)
+    return found
 
 
 def _check_plan(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

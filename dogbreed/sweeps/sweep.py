@@ -81,7 +81,8 @@ def run_sweep(
             progress.say(f"{count * len(seeds)} trials{told} by {settings.sampler} in {directory}")
             progress.say(f"if it is interrupted, it goes on with:\n  {again}")
             waves.run(count, engine, journal, progress, monitor)
-        crown(list(journal.last.values()), jobs, configs, features, module, train=settings.winner)
+        proposed = [journal.last[number] for number in range(count * len(seeds)) if number in journal.last]
+        crown(proposed, jobs, configs, features, module, train=settings.winner)
 
 
 def _check(space: SearchSpace) -> None:

@@ -65,10 +65,11 @@ class Waves:
 
 def _check_replay(trials: Sequence[Trial], journal: Journal) -> None:
     for trial in trials:
-        before = journal.first.get(trial.number)
-        if before is not None and before.params != trial.params:
+        records = [record[trial.number] for record in (journal.first, journal.last) if trial.number in record]
+        # Also of the last: the winner is trained by what it says.
+        if other := next((record.params for record in records if record.params != trial.params), None):
             raise ConfigError(
-                f"trial {trial.number} was {before.params} before the interruption, and would be {trial.params} now",
+                f"trial {trial.number} was {other} before the interruption, and would be {trial.params} now",
                 "the same version of the sampler as before",
                 "go on with the versions that began this sweep, or choose another hydra.sweep.dir",
             )

@@ -22,6 +22,7 @@ from dogbreed.sweeps.ridge import fit_ridge
 from dogbreed.sweeps.trials import Configs, Trial
 
 _FOLDER = "winner"
+_WHOLE = ("metrics.json", "artifact", "profile.json", "report.html")  # what its run leaves, in this order
 
 
 def crown(
@@ -57,7 +58,7 @@ def crown(
     write_best(directory / "best.yaml", best, monitor, jobs.fixed, command(module, [*jobs.fixed, *trial.overrides]))
     summary: dict[str, Any] = {"monitor": monitor, "trial": best.number, "params": best.params, "sweep": best.metrics}
     summary["ridge"] = _baseline(configs, trial, features, tested=train)
-    summary["winner"] = _train_alone(jobs, trial) if train else None
+    summary["winner"] = _train_alone(jobs, trial, configs.of(trial.params).report) if train else None
     write_json(directory / "summary.json", summary)
     _tell(summary, directory)
     say(f"the whole story, in a browser: {write_sweep_report(directory)}")
@@ -77,10 +78,14 @@ def _baseline(configs: Configs, trial: Trial, features: Features, *, tested: boo
     return {**metrics, "test/acc": ridge.accuracy(views["test"])} if tested else metrics
 
 
-def _train_alone(jobs: JobEngine, trial: Trial) -> dict[str, float]:
-    """The winner's metrics from a run of its own, which tests it once; read again where that was done before."""
-    metrics = jobs.directory / _FOLDER / "metrics.json"
-    if not metrics.exists():
+def _train_alone(jobs: JobEngine, trial: Trial, report: bool) -> dict[str, float]:
+    """The winner's metrics from a run of its own, which tests it once; read again where that was done before.
+
+    A run that was killed after its metrics lacks its artifact, and goes on.
+    """
+    folder = jobs.directory / _FOLDER
+    metrics = folder / "metrics.json"
+    if not all((folder / name).exists() for name in _WHOLE if name != "report.html" or report):
         value = jobs.run_once(trial, _FOLDER)
         if not metrics.exists():  # it ran elsewhere
             return {jobs.monitor: value}
@@ -93,7 +98,7 @@ def _move_aside(directory: Path, number: int) -> None:
     best, folder = directory / "best.yaml", directory / _FOLDER
     if not best.exists() or not folder.exists():
         return
-    before = yaml.safe_load(best.read_text())["trial"]
+    before = int(yaml.safe_load(best.read_text())["trial"])  # a number, since it names a folder
     if before != number:
         with writing(folder):
             folder.rename(directory / f"{_FOLDER}_was_{before}")

@@ -16,14 +16,10 @@ from typing import Any, cast
 import torch
 
 from dogbreed.data.loading import available_cores
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import DogbreedError, WorkerError
 
 #: One task -> its events, in order.
 Work = Callable[[Any], Iterable[Any]]
-
-
-class WorkerError(DogbreedError):
-    """A worker process that ended before its work."""
 
 
 class Workers:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shlex
 import signal
+import zipfile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,10 +17,10 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dogbreed.errors import CheckpointError
-from dogbreed.files import write_bytes
+from dogbreed.errors import CheckpointError, OutputError
+from dogbreed.files import clear_leftovers, new_file, write_synced
 
-LAST = "last.ckpt"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class ResumableCheckpoint(ModelCheckpoint):
@@ -44,16 +47,18 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best so far, also where the run's directory has been moved or copied since."""
-        old, new = str(state_dict["dirpath"]), str(self.dirpath)
-        moved = dict(state_dict, dirpath=new)
+        folder = str(self.dirpath)
+        moved = dict(state_dict, dirpath=folder)
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
-            moved[key] = _moved(state_dict[key], old, new)
-        moved["best_k_models"] = {_moved(p, old, new): score for p, score in state_dict["best_k_models"].items()}
+            moved[key] = _moved(state_dict[key], folder)
+        moved["best_k_models"] = {_moved(path, folder): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(moved)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where the run begins, unless it continues."""
+        """Save where the run begins, unless it continues; what killed processes left half written is removed."""
         super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero:
+            clear_leftovers(self._last.parent)
         if trainer.global_step == 0:
             trainer.save_checkpoint(self._last)
 
@@ -119,44 +124,116 @@ class StopTogether(pl.Callback):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under another name in its own folder, then renames it.
+    """Writes a checkpoint beside its place, reads it back, and only then lets it take that place.
 
     Lightning writes into the system's temporary folder; from another file system that is a copy, which a kill
-    or a full disk would leave half done over the good checkpoint.
+    or a full disk would leave half done over the good checkpoint. The last one to continue from is kept as
+    previous.ckpt: at every moment last.ckpt is there and whole, and from the second save on the one before it.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write `checkpoint` to `path`, or leave what was there."""
+        """Write `checkpoint` to `path`, or leave what was there.
+
+        Raises:
+            OutputError: it cannot be written, or does not read back as it was written.
+        """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_bytes(Path(path), content.getbuffer())
+        path = Path(path)
+        with new_file(path) as temporary:
+            write_synced(temporary, content.getbuffer())
+            _forget_pages(temporary)
+            if reason := _damage(temporary):
+                raise OutputError(
+                    got=f"{path} does not read back as it was written: {reason}",
+                    allowed="a disk that keeps what it is given; tensors and plain values in the checkpoint",
+                    hint=f"the one before is as it was; check the disk, or the state of your callbacks: {path.parent}",
+                )
+            if path.name == LAST and path.exists():
+                _keep(path, path.with_name(PREVIOUS))
 
+    def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
+        """What was saved to `path`, every byte of it checked; tensors and plain values only, whatever is asked for.
 
-def _moved(path: str, old: str, new: str) -> str:
-    return str(Path(new) / Path(path).relative_to(old)) if path else path
+        Raises:
+            CheckpointError: it is missing or damaged, or holds more than tensors and plain values.
+        """
+        check_checkpoint(Path(path))
+        return super().load_checkpoint(path, map_location, weights_only=True)
 
 
 def check_checkpoint(path: Path) -> None:
-    """Read a checkpoint once, so that a damaged one is an error here and not in the middle of a fit.
+    """Read every byte of a checkpoint, so that a damaged one is an error here and not in the middle of a fit.
 
     Raises:
         CheckpointError: it is missing or damaged, or holds more than tensors and plain values.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError as error:
+    if not path.exists():
         raise CheckpointError(
             f"no checkpoint at {path}", "a run directory with checkpoints/last.ckpt", "start without resume=true"
-        ) from error
-    except Exception as error:  # torch raises whatever a broken file makes it stumble over
-        raise _damaged(path, (str(error) or type(error).__name__).splitlines()[0]) from error
+        )
+    if reason := _damage(path) or _stranger(path):
+        raise CheckpointError(f"{path} is damaged: {reason}", "a checkpoint as it was written", _way_back(path))
+
+
+def _damage(path: Path) -> str:
+    """Why a file cannot be what torch.save wrote; empty where nothing is wrong with it.
+
+    Torch does not look at the checksums that it writes, so that a flipped bit would pass as a weight. What they do
+    not cover is the archive's own tables, which have to agree with each other and with the members.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                return "its members are larger than the file"  # packed, which torch never does: it could be a bomb
+            # Torch writes none; of what is marked as a folder it reads nothing, and takes the memory as it is.
+            if any(member.external_attr for member in members):
+                return "its members have attributes"
+            if wrong := archive.testzip():
+                return f"the checksum of {wrong} is not that of its content"
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # zipfile and torch raise whatever a broken file makes them stumble over
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return ""
+
+
+def _stranger(path: Path) -> str:
+    """Why a whole file is no checkpoint of a run; empty where it is one."""
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
-        raise _damaged(path, f"it holds a {type(content).__name__} that describes no run")
+        return f"it holds a {type(content).__name__} that describes no run"
+    return ""
 
 
-def _damaged(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
-        got=f"{path} is damaged: {reason}",
-        allowed="a checkpoint as it was written",
-        hint="remove it to start again, or continue from best.ckpt: copy that over it",
-    )
+def _way_back(path: Path) -> str:
+    """How to go on where the checkpoint at `path` is damaged: from the one before, which is checked here."""
+    previous = path.with_name(PREVIOUS)
+    if path.name != LAST or not previous.exists() or _damage(previous) or _stranger(previous):
+        return "train again in another place: hydra.run.dir=FOLDER"
+    copy = shlex.join(["cp", str(previous), str(path)])
+    return f"go on from the checkpoint before it, an epoch earlier at most: {copy}, then the same command again"
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give the file at `path` a second name, in the place of what had it; `path` is there all the while."""
+    with new_file(previous) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without links
+            write_synced(temporary, path.read_bytes())
+
+
+def _forget_pages(path: Path) -> None:
+    """Let the next read of a synced file ask the file system, not memory, where the system can be told so.
+
+    What the disk itself still holds in its own cache it may answer from there.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _moved(path: str, folder: str) -> str:
+    """The file of this name in `folder`: where a checkpoint says that the best one is, it could name any file."""
+    return str(Path(folder) / Path(path).name) if path else path

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from dogbreed.data.exclusions import leave_out, read_exclusions
 from dogbreed.data.folder import SPLITS, Skipped, find_split, list_class_names, require_split, scan_split
+from dogbreed.data.images import picture_pixels
 from dogbreed.errors import DataError
 from dogbreed.features.pictures import digests
+from dogbreed.files import is_inside
 from launch.connect import jobs_folder
 from launch.errors import LaunchError
 
@@ -75,6 +77,12 @@ def list_files(
             raise DataError(f"{path} cannot be read", "pictures that can be read", "repair or remove it")
         if _NO_KEY.search(place):
             raise DataError(f"{place!r} in {folder}", "a name of UTF-8 without control characters", "rename it")
+        if not is_inside(Path(path), folder) and not picture_pixels(Path(path).read_bytes()):
+            raise DataError(
+                f"{path} is a link to {os.path.realpath(path)}, which is no picture",
+                "pictures: what a data set from elsewhere links to could be anything on this machine",
+                "remove the link",
+            )
         files[place] = LocalFile(Path(path), size, mtime_ns, digest)
     return files, [entry for split in splits for entry in split.skipped]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import dogbreed
 from dogbreed.errors import ArtifactError
 from dogbreed.exports.formats import load_format
-from dogbreed.files import write_bytes
+from dogbreed.files import is_inside, write_bytes
 from launch.files import requirements as needs
 from launch.files.packaging import make_archive
 
@@ -71,6 +71,7 @@ def build_package(artifact: Path, target: Path, *, exports: bool = False, thumbn
     model = load_artifact(artifact).identity
     folders = [name for name, wanted in (("exports", exports), ("thumbnails", thumbnails)) if wanted]
     of_artifact = [*(artifact / name for name in _ALWAYS), *(f for name in folders for f in _files_of(artifact, name))]
+    _check_links(artifact, of_artifact)
     files = {path.relative_to(artifact).as_posix(): path.read_bytes() for path in of_artifact}
     formats = sorted(path.name for path in (artifact / "exports").iterdir() if path.is_dir()) if exports else []
     code = _modules(_HANDLERS, *(_ROOT / f"dogbreed/exports/{name}.py" for name in formats))
@@ -91,6 +92,17 @@ def _files_of(artifact: Path, folder: str) -> list[Path]:
             f"no {folder} in {artifact}", "an artifact that has them", f"leave --{folder} out, or make them first"
         )
     return found
+
+
+def _check_links(artifact: Path, files: Sequence[Path]) -> None:
+    """Refuse what an artifact from elsewhere could have sent along: whatever a link of it points to on this machine."""
+    for path in files:
+        if path.exists() and not is_inside(path, artifact):
+            raise ArtifactError(
+                f"{path} is a link to {path.resolve()}, outside of the artifact",
+                "files of the artifact itself",
+                "put the file itself in the place of the link, if it belongs to the artifact",
+            )
 
 
 def _modules(*starts: Path) -> list[Path]:

@@ -6,19 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dogbreed.errors import DogbreedError
+from dogbreed.commands import ends_well
 from launch.connect import jobs_folder
 from launch.process.backend import ProcessBackend
 
 
+@ends_well("run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Interrupt a job; 0 if all is well, 1 otherwise."""
     options = _parser().parse_args(arguments)
-    try:
-        ProcessBackend(jobs_folder(options.process_dir)).interrupt(options.name)
-    except DogbreedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    ProcessBackend(jobs_folder(options.process_dir)).interrupt(options.name)
     print(f"{options.name} is interrupted; it goes on from its checkpoints")
     return 0
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from dogbreed.commands import go_on
 from launch.backends import Backend
 from launch.connect import jobs_command
 from launch.views.polling import Polling
@@ -116,6 +117,7 @@ def _attend(view: _View, name: str, polling: Polling, screen: Screen, where: Seq
         except KeyboardInterrupt:
             screen.clear()
             wanted = _ask()
+            go_on()
         finally:
             screen.clear()
         if wanted == "d":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dogbreed.audit.audit import Audit, Limits, audit_folder
 from dogbreed.files import write_csv, write_json
 from dogbreed.health.findings import Finding, Outcome, Status
 from dogbreed.reports.contents import Prediction
@@ -21,6 +22,7 @@ from dogbreed.reports.run_files import read_run
 from dogbreed.reports.scores import count_confusion
 from dogbreed.sweeps.journal import Journal, make_record
 from dogbreed.sweeps.leaderboard import rank, write_best
+from tests.audit.dirty_tree import make_clean_tree, make_dirty_tree
 
 OUTCOMES = (
     Outcome(
@@ -167,6 +169,33 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = {"monitor": monitor, "trial": best.number, "params": best.params, "sweep": best.metrics}
     write_json(directory / "summary.json", {**about, "ridge": ridge, "winner": winner})
     return directory
+
+
+LIMITS = Limits(min_side=64, max_megapixels=25, min_per_class=5, max_imbalance=5.0)
+
+
+def audited(root: Path, leaks: Mapping[str, str]) -> Audit:
+    """A real audit of a clean tree, into whose test the first pictures of train were copied.
+
+    Args:
+        root: a new folder.
+        leaks: the class folder for each copy's name.
+    """
+    make_clean_tree(root)
+    photos = sorted((root / "train").rglob("*.jpg"))
+    for photo, (name, class_name) in zip(photos, leaks.items(), strict=False):
+        for split in ("train", "valid", "test"):
+            (root / split / class_name).mkdir(exist_ok=True)
+        shutil.copy(photo, root / "test" / class_name / name)
+    return audit_folder(root, limits=LIMITS, workers=0)
+
+
+@pytest.fixture(scope="session")
+def dirty_audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """A real audit of a tree with every fault that is known."""
+    root = tmp_path_factory.mktemp("dirty") / "photos"
+    make_dirty_tree(root)
+    return audit_folder(root, limits=LIMITS, workers=0)
 
 
 class Look:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import os
+import random
+import shlex
+import shutil
 import signal
+import subprocess
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,7 @@ from dogbreed.models.schedules import cosine_with_warmup
 from dogbreed.training.epochs import EpochLog
 from dogbreed.training.interruption import (
     LAST,
+    PREVIOUS,
     AtomicCheckpointIO,
     ResumableCheckpoint,
     ResumableEarlyStopping,
@@ -81,6 +87,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
         callbacks=[*callbacks, EpochLog(out / "metrics.csv"), ResumableCheckpoint(out, "val/acc", "max")],
     )
     trainer.fit(model, module, ckpt_path=out / LAST if resume else None, weights_only=True)
@@ -161,12 +168,170 @@ def test_check_checkpoint__missing(tmp_path: Path) -> None:
         check_checkpoint(tmp_path / LAST)
 
 
-@pytest.mark.parametrize("kept", [0, 10, 1000])
-def test_check_checkpoint__cut_short(trained_run: Path, tmp_path: Path, kept: int) -> None:
-    content = (trained_run / "checkpoints" / LAST).read_bytes()
-    (tmp_path / LAST).write_bytes(content[:kept])
-    with pytest.raises(CheckpointError, match="is damaged"):
+@pytest.fixture
+def last(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of a real run's last.ckpt, for one test to damage as it likes."""
+    return Path(shutil.copy(trained_run / "checkpoints" / LAST, tmp_path / LAST))
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def is_refused(path: Path, expected: Any) -> bool:
+    """Whether the checkpoint is refused; where it is not, it is what was saved."""
+    try:
+        found = AtomicCheckpointIO().load_checkpoint(path)
+    except CheckpointError:
+        return True
+    assert is_same(found, expected)
+    return False
+
+
+@pytest.mark.parametrize("where", ["anywhere", "tables"])
+def test_load_checkpoint__a_flipped_bit_is_found_or_harmless(last: Path, where: str) -> None:
+    whole, rng = last.read_bytes(), random.Random(0)
+    expected = AtomicCheckpointIO().load_checkpoint(last)
+    begin = whole.index(b"PK\x01\x02") if where == "tables" else 0  # the archive's own, which no checksum covers
+    refused = 0
+    for bit in (rng.randrange(8 * begin, 8 * len(whole)) for _ in range(200)):
+        last.write_bytes(whole)
+        flip(last, bit)
+        refused += is_refused(last, expected)
+    assert refused > 50
+
+
+def test_load_checkpoint__a_flipped_bit_of_a_weight_is_found(last: Path) -> None:
+    weight = next(iter(AtomicCheckpointIO().load_checkpoint(last)["state_dict"].values()))
+    flip(last, 8 * last.read_bytes().index(weight.numpy().tobytes()))
+    with pytest.raises(CheckpointError, match=r"the checksum of .*/data/\d+ is not that of its content"):
+        AtomicCheckpointIO().load_checkpoint(last)
+
+
+def test_load_checkpoint__one_bit_turns_a_member_into_a_folder(last: Path) -> None:
+    attributes = last.read_bytes().index(b"PK\x01\x02") + 38  # torch would leave the tensor's memory as it was
+    flip(last, 8 * attributes + 4)
+    with pytest.raises(CheckpointError, match="its members have attributes"):
+        AtomicCheckpointIO().load_checkpoint(last)
+
+
+def test_load_checkpoint__cut_short_anywhere(last: Path) -> None:
+    whole, rng = last.read_bytes(), random.Random(0)
+    for kept in [0, 10, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(50))]:
+        last.write_bytes(whole[:kept])
+        with pytest.raises(CheckpointError, match="is damaged"):
+            AtomicCheckpointIO().load_checkpoint(last)
+
+
+def test_load_checkpoint__a_packed_one_is_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.zeros(1_000_000)}}, tmp_path / "plain")
+    with (
+        zipfile.ZipFile(tmp_path / "plain") as plain,
+        zipfile.ZipFile(tmp_path / LAST, "w", zipfile.ZIP_DEFLATED) as out,
+    ):
+        for member in plain.namelist():
+            out.writestr(zipfile.ZipInfo(member), plain.read(member), zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="its members are larger than the file"):
         check_checkpoint(tmp_path / LAST)
+
+
+def test_load_checkpoint__never_runs_what_it_holds(last: Path, tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2", "more": Harm()}, last)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        AtomicCheckpointIO().load_checkpoint(last, weights_only=False)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_damaged_last__its_error_names_the_way_on_from_the_one_before(
+    shared_folder: Path, tmp_path: Path, whole: Any
+) -> None:
+    with pytest.raises(SystemExit):
+        fit(shared_folder, tmp_path, Steps(stop_after=(2, 0)))
+    for name in (LAST, PREVIOUS):  # after that step, and after the epoch before it
+        assert torch.load(tmp_path / name, weights_only=True)["epoch"] == {LAST: 2, PREVIOUS: 1}[name]
+    flip(tmp_path / LAST, 4_000)
+    with pytest.raises(CheckpointError) as caught:
+        fit(shared_folder, tmp_path, resume=True)
+    copy = next(part for part in caught.value.hint.split(": ") if part.startswith("cp ")).split(", then")[0]
+    subprocess.run(shlex.split(copy), check=True)
+
+    again = Steps()
+    assert_equal(fit(shared_folder, tmp_path, again, resume=True), whole[0])
+    assert min(again.seen) == (2, 0), "the step is done again"
+    assert (tmp_path / "metrics.csv").read_text() == whole[2]
+
+
+@pytest.mark.parametrize("before", ["missing", "damaged"])
+def test_damaged_last__without_a_good_one_before_it(last: Path, before: str) -> None:
+    if before == "damaged":
+        last.with_name(PREVIOUS).write_bytes(last.read_bytes()[:-1])
+    flip(last, 4_000)
+    with pytest.raises(CheckpointError) as caught:
+        check_checkpoint(last)
+    assert "train again in another place: hydra.run.dir=FOLDER" in caught.value.hint
+
+
+def saved(path: Path) -> int:
+    return int(torch.load(path, weights_only=True)["number"])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_save_checkpoint__keeps_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    if not links:  # as vfat does
+        monkeypatch.setattr(os, "link", refuse)
+    for number in range(4):
+        AtomicCheckpointIO().save_checkpoint({"number": number}, tmp_path / LAST)
+    assert (saved(tmp_path / LAST), saved(tmp_path / PREVIOUS)) == (3, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
+
+
+def test_fit__removes_what_a_killed_one_left_half_written(shared_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / f".{LAST}.0123abcd").write_bytes(b"half")
+    fit(shared_folder, tmp_path, epochs=1)
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["best.ckpt", LAST, "metrics.csv", PREVIOUS]
+
+
+def test_save_checkpoint__after_a_kill_between_its_two_renames(tmp_path: Path) -> None:
+    AtomicCheckpointIO().save_checkpoint({"number": 0}, tmp_path / LAST)
+    os.link(tmp_path / LAST, tmp_path / PREVIOUS)  # the kill: one file, two names
+    AtomicCheckpointIO().save_checkpoint({"number": 1}, tmp_path / LAST)
+    assert (saved(tmp_path / LAST), saved(tmp_path / PREVIOUS)) == (1, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be told to forget its pages")
+def test_save_checkpoint__on_a_disk_that_keeps_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    AtomicCheckpointIO().save_checkpoint({"number": 0}, tmp_path / LAST)
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, *_: flip(Path(os.readlink(f"/proc/self/fd/{fd}")), 16_000))
+    with pytest.raises(OutputError, match="does not read back as it was written"):
+        AtomicCheckpointIO().save_checkpoint({"number": 1, "w": torch.zeros(1000)}, tmp_path / LAST)
+    assert (saved(tmp_path / LAST), [path.name for path in tmp_path.iterdir()]) == (0, [LAST])
+
+
+def test_save_checkpoint__refuses_what_could_not_be_loaded_again(tmp_path: Path) -> None:
+    AtomicCheckpointIO().save_checkpoint({"number": 0}, tmp_path / LAST)
+    with pytest.raises(OutputError, match=r"does not read back"):
+        AtomicCheckpointIO().save_checkpoint({"number": 1, "callback": Steps()}, tmp_path / LAST)
+    assert (saved(tmp_path / LAST), [path.name for path in tmp_path.iterdir()]) == (0, [LAST])
 
 
 def test_moved_run__keeps_its_best(shared_folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ smdebug's old numpy and protobuf to run; this reads what is whole, anywhere, and
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import struct
@@ -228,8 +229,11 @@ def _step(name: str, content: object, root: str) -> Step | None:
         number = int(name.rsplit("/", 1)[-1].split("_")[0])
         index = json.loads(content)  # type: ignore[arg-type]
         step = Step(number, str(index["meta"]["mode"]).strip(), int(index["meta"]["mode_step"]))
+        file = str(index["meta"]["event_file_name"])
+        if ".." in file.split("/"):
+            return None  # it leads out of the trial
         for entry in index.get("tensor_payload") or ():
-            place = Place(f"{root}/{index['meta']['event_file_name']}", int(entry["start_idx"]), int(entry["length"]))
+            place = Place(f"{root}/{file}", int(entry["start_idx"]), int(entry["length"]))
             _put(step, entry["tensorname"], place)
         for entry in index.get("shape_payload") or ():
             step.shapes[entry["tensorname"]] = tuple(entry["shape"])
@@ -268,6 +272,9 @@ def _decoded(record: bytes) -> tuple[float, Array] | None:
             return None
         event = Event.FromString(record[_FRAME : _FRAME + length])
         (value,) = event.summary.value
+        shape = [dimension.size for dimension in value.tensor.tensor_shape.dim]
+        if min(shape, default=0) < 0 or math.prod(shape) > length:
+            return None  # a single number in the place of a tensor of any size, which smdebug does not write
         return event.wall_time, make_ndarray(value.tensor)
     except (struct.error, DecodeError, ValueError, TypeError):
         return None

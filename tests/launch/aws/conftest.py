@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from dogbreed.app import fail
+from dogbreed.commands import ends_well
 from dogbreed.errors import DogbreedError
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job
 from launch.settings import JobSettings, TunerSettings, make_settings
@@ -70,8 +71,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
         with pytest.raises(DogbreedError) as caught:
             call(*arguments)
         capsys.readouterr()
-        with pytest.raises(SystemExit):
-            fail(caught.value)
+        assert ends_well("")(partial(_raise, caught.value))() == 1
         text = capsys.readouterr().err
         assert text.count("error:") == 1
         assert "Traceback" not in text
@@ -79,6 +79,10 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
         return text
 
     return tell
+
+
+def _raise(error: DogbreedError) -> int:
+    raise error
 
 
 _PLACE = Place(role=ROLE, bucket="dogs", image="image", region="us-east-1")

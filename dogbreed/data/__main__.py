@@ -1,0 +1,170 @@
+"""`python -m dogbreed.data download|summary|audit|split`: a data set fetched, looked at, checked and divided."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from dogbreed.app import build, compose
+from dogbreed.commands import ends_well
+from dogbreed.errors import ConfigError
+from dogbreed.sweeps.dimensions import override_line
+
+# The rooms are imported where a command enters them: fetching an archive needs no torch.
+
+_OVERRIDE = re.compile(r"~\w|\+{0,2}[A-Za-z_][\w./@]*=")
+
+
+def _download(config: DictConfig) -> None:
+    from dogbreed.data.archive_guard import ArchiveLimits
+    from dogbreed.data.download import download_dataset
+
+    settings = _plain(config)
+    download_dataset(
+        settings.pop("url"), settings.pop("root"), limits=ArchiveLimits(**settings.pop("limits")), **settings
+    )
+
+
+def _summary(config: DictConfig) -> None:
+    from dogbreed.data.summary import summarize
+    from dogbreed.reports.summary_files import tell_summary, write_summary
+
+    pictures = build(config, "data")
+    pictures.prepare_data()
+    out = _out(config, "summary")
+    found = summarize(pictures)
+    write_summary(out, found, **_plain(config)["grid"], seed=config.seed)
+    tell_summary(found, out)
+
+
+def _audit(config: DictConfig) -> None:
+    from dogbreed.audit.audit import audit_folder
+    from dogbreed.audit.features import kept_features
+    from dogbreed.audit.structure import Limits
+    from dogbreed.features.cache import FeatureCache
+    from dogbreed.reports.audit_files import tell, write_audit
+
+    pictures = build(config, "data")
+    pictures.prepare_data()
+    out = _out(config, "audit")
+    found = audit_folder(
+        pictures.root,
+        limits=Limits(**_plain(config)["limits"]),
+        exclude=pictures.exclude,
+        val_fraction=pictures.fractions["val"],
+        test_fraction=pictures.fractions["test"],
+        seed=pictures.seed,
+        features=partial(kept_features, cache_root=FeatureCache(config.features_root).root),
+        workers=config.workers,
+    )
+    write_audit(out, found)
+    tell(found, out)
+
+
+def _split(config: DictConfig) -> None:
+    from dogbreed.audit.choosing import groups_of
+    from dogbreed.audit.duplicates import find_duplicates
+    from dogbreed.audit.looking import look_at
+    from dogbreed.audit.walking import walk_classes
+    from dogbreed.data.splitting import split_folder
+
+    settings = _plain(config)
+    source, root = Path(settings.pop("source")), Path(settings.pop("root"))
+    looks, thumbnails = look_at(source, walk_classes(source).files, settings.pop("workers"))
+    pairs = find_duplicates([look.digest for look in looks], thumbnails)
+    split_folder(source, root, groups=groups_of(pairs, looks), say=print, **settings)
+
+
+class _Command(NamedTuple):
+    """What a command is for, the settings that its arguments without a key are, in turn, and what does it."""
+
+    text: str
+    keys: Sequence[str]
+    run: Callable[[DictConfig], None]
+
+
+_COMMANDS = {
+    "download": _Command("an archive becomes a data set folder, whole or not at all", ("url", "root"), _download),
+    "summary": _Command("counts, sizes, formats and a picture grid of a data set", ("data.root",), _summary),
+    "audit": _Command("what is wrong with a data set, and a list of what to leave out", ("data.root",), _audit),
+    "split": _Command("a folder of class folders becomes train, valid and test", ("source", "root"), _split),
+}
+
+
+@ends_well("nothing half done was left; the same command goes on, or begins again")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked; 0 if it could be done, 1 otherwise."""
+    options = _parser().parse_args(arguments)
+    command = _COMMANDS[options.command]
+    config = compose(options.command, _overrides(command.keys, options.settings))
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        line = " ".join(["python -m dogbreed.data", options.command, *_names(command)])
+        raise ConfigError(f"{missing[0]} is not set", "a value for it", line)
+    command.run(config)
+    return 0
+
+
+def _names(command: _Command) -> list[str]:
+    """What its arguments without a key are called in help."""
+    return [key.rsplit(".")[-1].upper() for key in command.keys]
+
+
+def _overrides(keys: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Overrides of Hydra: those given, and the rest as values of `keys`.
+
+    Raises:
+        ConfigError: there is more than there are keys.
+    """
+    plain = [argument for argument in given if not _OVERRIDE.match(argument)]
+    if len(plain) > len(keys):
+        raise ConfigError(
+            got=f"{plain[len(keys)]!r}, one argument too many",
+            allowed=f"{' '.join(keys)}, and key=value",
+            hint="quote what is one argument: " + shlex.quote(" ".join(plain[-2:])),
+        )
+    named = [override_line(key, value) for key, value in zip(keys, plain, strict=False)]
+    return [*named, *(argument for argument in given if _OVERRIDE.match(argument))]
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return values
+
+
+def _out(config: DictConfig, name: str) -> Path:
+    """Where the files of a command go: where it was told to, or beside the data set."""
+    root = Path(config.data.root)
+    return Path(config.out) if config.out else root.with_name(f"{root.resolve().name}-{name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dogbreed.data", description="Fetch a data set, look at it, check it, divide it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in _COMMANDS.items():
+        file = resources.files("dogbreed.conf") / f"{name}.yaml"
+        added = commands.add_parser(
+            name,
+            help=command.text,
+            description=f"{command.text[0].upper()}{command.text[1:]}.",
+            epilog=f"settings, as key=value:\n\n{file.read_text(encoding='utf-8')}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.usage = f"{added.prog} {' '.join(f'[{name}]' for name in _names(command))} [key=value ...]"
+        added.add_argument("settings", nargs="*", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

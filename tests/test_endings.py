@@ -1,0 +1,431 @@
+"""Whatever ends a command, it ends well: real processes, signals, pipes, disks and deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+import dogbreed.train
+from dogbreed.commands import READER_GONE, ends_well, explain
+from dogbreed.errors import ConfigError, DataError, DogbreedError, OutputError, WorkerError
+
+PATIENCE_S = 300  # no test waits so long, unless something hangs
+
+
+class Process:
+    """A command of ours in a process group of its own, as a terminal starts it, and all that it prints."""
+
+    def __init__(self, module: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        )
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, text: str) -> None:
+        """Until it has printed this."""
+        with self._changed:
+            self._changed.wait_for(lambda: text in self.output or self.process.poll() is not None, PATIENCE_S)
+        assert text in self.output, self.output
+
+    def until(self, happened: Callable[[], object]) -> None:
+        """Until something is so."""
+        end = time.monotonic() + PATIENCE_S
+        while not happened():
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < end, self.output
+            time.sleep(0.01)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends it to the whole group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that it has forked."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> int:
+        """Its exit code; all that it printed is in `output` then, and no traceback among it."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert "Traceback" not in self.output, self.output
+        return code
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    """Starts commands, and ends what is left of them: start(module, *arguments)."""
+    started: list[Process] = []
+
+    def run(module: str, *arguments: object) -> Process:
+        started.append(Process(module, *arguments))
+        return started[-1]
+
+    yield run
+    for one in started:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.wait()
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def long_run(small_run: list[str], shared_folder: Path, tmp_path: Path) -> list[str]:
+    """A run of thousands of epochs; nobody waits for its end."""
+    settings = [f"data.root={shared_folder}", f"hydra.run.dir={tmp_path / 'run'}", "data.batch_size=8"]
+    return [*small_run, *settings, "trainer.max_epochs=5000", "health=none", "report=false", "scheduler=none"]
+
+
+def continuing(output: str) -> list[str]:
+    """The command that goes on, as a shell would take it apart."""
+    offered = re.search(r"(?:continue with:|Go on with:)\s+(.+)", output)
+    assert offered, output
+    return shlex.split(offered[1])[2:]
+
+
+# --- what a main ends by, in this process
+
+
+def ended(main: Callable[[], int | None]) -> int:
+    return ends_well("run it again")(main)()
+
+
+def raising(error: BaseException) -> Callable[[], int | None]:
+    def main() -> int | None:
+        raise error
+
+    return main
+
+
+def test_ends_well__tells_a_mistake_and_returns_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(raising(ConfigError("a", "b", "c"))) == 1
+    assert capsys.readouterr().err == "error: a\n  allowed: b\n  what to do: c\n"
+
+
+def test_ends_well__lets_a_defect_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        ended(raising(ZeroDivisionError()))
+
+
+def test_ends_well__after_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        before = signal.getsignal(signal.SIGINT)
+        assert before is not signal.default_int_handler
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert ended(main) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "stopped; run it again\n"
+
+
+def test_ends_well__hands_ctrl_c_to_what_stops_in_order() -> None:
+    heard: list[int] = []
+
+    def main() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 3
+
+    before = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: lambda number, frame: heard.append(number)}
+    kept = {number: signal.signal(number, handler) for number, handler in before.items()}  # type: ignore[arg-type]
+    try:
+        assert ended(main) == 3
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert heard == [signal.SIGINT]
+
+
+def test_ends_well__leaves_sigint_ignored_behind_an_ampersand() -> None:
+    def main() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert ended(main) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Loader(torch.utils.data.Dataset[int]):
+    """Whose process ends as it reads."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+def test_explain__a_dead_loader() -> None:
+    with pytest.raises(RuntimeError) as died:
+        list(torch.utils.data.DataLoader(Loader(), num_workers=1))
+    found = explain(died.value)
+    assert isinstance(found, WorkerError)
+    assert "data.num_workers" in found.hint
+
+
+def test_explain__no_memory() -> None:
+    for allocate in (lambda: bytearray(2**62), lambda: torch.empty(2**61, dtype=torch.uint8)):
+        with pytest.raises((MemoryError, RuntimeError)) as refused:
+            allocate()
+        found = explain(refused.value)
+        assert isinstance(found, ConfigError), refused.value
+        assert "not enough memory" in found.got
+
+
+def test_explain__a_folder_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as gone:
+        (tmp_path / "photos" / "dog.jpg").read_bytes()
+    assert isinstance(found := explain(gone.value), DataError)
+    assert str(tmp_path / "photos") in found.got
+
+
+def test_explain__a_file_that_is_missing_is_a_defect(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "dog.jpg").read_bytes()
+    assert explain(missing.value) is None
+
+
+def test_explain__a_full_disk(tiny_disk: Path) -> None:
+    with pytest.raises(OSError, match="No space") as full:
+        (tiny_disk / "large").write_bytes(bytes(100_000))
+    assert isinstance(found := explain(full.value), OutputError)
+    assert "No space left on device" in found.got
+
+
+# --- pipes and full outputs: the quickest of the commands
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """What bash says: the exit code is that of the first command of the pipe."""
+    code = f"set -o pipefail; {sys.executable} -m {line}"
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_pipe__closed_at_once(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    # The reader is gone before the first line is printed, for the command begins when it is.
+    code = f"exec 3> >(true); wait $!; exec {sys.executable} -m dogbreed.data.sample --help >&3"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
+    # Where nothing is buffered, argparse itself passes over what its help cannot be printed to.
+    assert done.returncode in ((0, READER_GONE) if unbuffered else (READER_GONE,))
+    assert done.stderr == ""
+
+
+def test_pipe__full_output(shared_folder: Path) -> None:
+    done = shell("launch.prices show > /dev/full")
+    assert done.returncode == 1
+    assert re.match(r"error: stdout cannot be written: No space left on device\n", done.stderr), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_pipe__head_takes_a_line(
+    command: str, small_run: list[str], trained_run: Path, shared_folder: Path, tmp_path: Path
+) -> None:
+    out, artifact = tmp_path / "run", trained_run / "artifact"
+    run = shlex.join([*small_run, f"data.root={shared_folder}", f"hydra.run.dir={out}", "trainer.max_epochs=3"])
+    test = f"artifact={artifact} data.root={shared_folder} hydra.run.dir={out} trainer.accelerator=cpu"
+    line = {
+        "train": f"dogbreed.train {run}",
+        "evaluate": f"dogbreed.evaluate {test} data.num_workers=0",
+        "predict": f"dogbreed.predict --artifact {artifact} --format jsonl --batch-size 1 {shared_folder}/test",
+    }[command]
+    done = shell(f"{line} | head -0")
+    assert done.returncode == READER_GONE
+    assert done.stderr == ""
+    for file in out.rglob("*.json") if out.exists() else ():
+        json.loads(file.read_text())
+    for file in out.rglob("*.ckpt") if out.exists() else ():
+        torch.load(file, weights_only=True)
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.slow
+def test_ctrl_c__in_the_fit_leaves_a_checkpoint_and_the_command_that_goes_on(start: Start, long_run: list[str]) -> None:
+    run = start("dogbreed.train", *long_run)
+    run.wait_for("epoch=1 ")
+    run.interrupt()
+    assert run.end() == 130
+    assert "stopped by SIGINT in epoch" in run.output
+    again = start("dogbreed.train", *continuing(run.output)[1:], "trainer.max_epochs=2")
+    assert again.end() == 0 or "trainer.max_epochs" in again.output
+    assert "continuing from" in again.output
+
+
+@pytest.mark.slow
+def test_ctrl_c__twice_ends_at_once(start: Start, long_run: list[str], tmp_path: Path) -> None:
+    run = start("dogbreed.train", *long_run, "trainer.max_epochs=5000")
+    run.wait_for("epoch=1 ")
+    for _ in range(2):
+        os.kill(run.process.pid, signal.SIGINT)
+    assert run.end() == 130
+    torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_ctrl_c__in_the_feature_pass_keeps_its_chunks(
+    start: Start, small_run: list[str], shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "photos"
+    shutil.copytree(shared_folder, pictures)
+    for number, file in enumerate(sorted((pictures / "train").glob("*/*.jpg"))):
+        content = file.read_bytes()
+        for copy in range(60):  # enough for a pass that takes a while; each is another picture
+            file.with_name(f"{number}_{copy}.jpg").write_bytes(content + bytes([copy + 1]))
+    monkeypatch.setenv("DOGBREED_FEATURES", str(tmp_path / "features"))
+    settings = [*small_run, f"data.root={pictures}", f"hydra.run.dir={tmp_path / 'run'}", "trainer.max_epochs=1"]
+    run = start("dogbreed.train", *settings, "data.num_workers=2", "features.batch_size=1")
+    run.until(lambda: len(run.workers()) >= 2)
+    workers = run.workers()
+    run.interrupt()
+    assert run.end() == 130
+    assert "stopped by SIGINT; continue with:" in run.output
+    assert not psutil.wait_procs(workers, timeout=PATIENCE_S)[1]
+    assert start("dogbreed.train", *continuing(run.output)[1:], "features.batch_size=16").end() == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c__in_a_sweep_keeps_its_trials(start: Start, long_run: list[str], tmp_path: Path) -> None:
+    sweep = [f"hydra.sweep.dir={tmp_path / 'sweep'}", "hydra/sweeper=fleet", "optimizer.lr=0.1,0.2,0.3"]
+    run = start("dogbreed.train", "-m", *long_run, *sweep)
+    run.wait_for("if it is interrupted")
+    run.until(lambda: [one for one in run.workers() if one.is_running()])
+    run.interrupt()
+    assert run.end() == 130
+    assert "every trial that finished is kept" in run.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["dogbreed.train", "dogbreed.predict", "dogbreed.export", "dogbreed.report"])
+def test_ctrl_c__while_torch_is_imported(module: str, start: Start, tmp_path: Path) -> None:
+    run = start(module, "--help")
+    run.until(lambda: any("_multiarray_umath" in one.path for one in psutil.Process(run.process.pid).memory_maps()))
+    run.interrupt()
+    assert run.end() in (0, 130)
+    if run.process.returncode:
+        assert run.output == "stopped before it began\n" or "stopped; " in run.output
+
+
+@pytest.mark.slow
+def test_ctrl_c__in_an_evaluation(start: Start, trained_run: Path, folder: Path, tmp_path: Path) -> None:
+    for file in sorted((folder / "test").glob("*/*.jpg")):
+        for copy in range(200):
+            file.with_name(f"{copy}_{file.name}").write_bytes(file.read_bytes())
+    settings = ["data.num_workers=1", "data.batch_size=1", "trainer.accelerator=cpu"]
+    where = [f"artifact={trained_run / 'artifact'}", f"data.root={folder}", f"hydra.run.dir={tmp_path / 'run'}"]
+    run = start("dogbreed.evaluate", *where, *settings)
+    run.until(lambda: run.workers())
+    run.interrupt()
+    assert run.end() == 130
+    assert "stopped" in run.output
+
+
+@pytest.mark.slow
+def test_ctrl_c__to_a_server_lets_it_finish(start: Start, trained_run: Path) -> None:
+    run = start("dogbreed.serve", "--artifact", trained_run / "artifact", "--port", 0)
+    run.wait_for("dogbreed serves")
+    run.wait_for('"event": "start"')
+    run.interrupt()
+    assert run.end() == 0
+
+
+# --- folders that vanish, workers that die
+
+
+@pytest.mark.slow
+def test_vanished__the_pictures(start: Start, long_run: list[str], folder: Path) -> None:
+    run = start("dogbreed.train", *long_run, f"data.root={folder}", "features=pixels", "data.on_error=skip")
+    run.wait_for("epoch=1 ")
+    folder.rename(folder.with_name("elsewhere"))
+    assert run.end() == 1
+    assert re.search(rf"error: {folder}\S* is gone", run.output), run.output
+    assert run.output.count("error:") == 1
+
+
+@pytest.mark.slow
+def test_vanished__the_run(start: Start, long_run: list[str], tmp_path: Path) -> None:
+    run = start("dogbreed.train", *long_run)
+    run.wait_for("epoch=1 ")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    assert run.end() == 1
+    assert run.output.count("error:") == 1
+    assert f"{tmp_path}/run" in run.output.partition("error:")[2]
+
+
+@pytest.mark.slow
+def test_dead_worker__of_the_pictures(start: Start, long_run: list[str]) -> None:
+    run = start("dogbreed.train", *long_run, "features=pixels", "data.num_workers=1")
+    run.wait_for("epoch=1 ")
+    run.workers()[0].kill()
+    assert run.end() == 1
+    assert "data.num_workers" in run.output
+    assert run.output.count("error:") == 1
+    assert "continue with: python -m dogbreed.train" in run.output
+
+
+@pytest.mark.slow
+def test_dead_worker__of_a_fleet(start: Start, long_run: list[str], tmp_path: Path) -> None:
+    sweep = [f"hydra.sweep.dir={tmp_path / 'sweep'}", "hydra/sweeper=fleet", "optimizer.lr=0.1,0.2,0.3"]
+    run = start("dogbreed.train", "-m", *long_run, *sweep)
+    run.until(lambda: [one for one in run.workers() if "fleet" in one.name() or one.is_running()])
+    run.workers()[0].kill()
+    assert run.end() == 1
+    assert run.output.count("error:") == 1
+
+
+def test_every_dogbreed_error__is_made_of_three_parts() -> None:
+    for kind in [DogbreedError, *DogbreedError.__subclasses__()]:
+        with pytest.raises(TypeError):
+            kind("one")  # type: ignore[call-arg]
+
+
+def test_train__is_a_command_that_ends_well() -> None:
+    assert dogbreed.train.main.__wrapped__  # type: ignore[attr-defined]
