@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
-from dogbreed.commands import ends_well
+from dogbreed.commands import ends_well, tell
 from dogbreed.data.folder import describe_skipped
 from dogbreed.files import write_json
 from dogbreed.models.classifier import BreedClassifier
@@ -40,7 +40,9 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     try:
         tested = trainer.test(model, datamodule=datamodule, verbose=False)[0]
     except SIGTERMException:
-        raise Stopped from None
+        stopped = Stopped()
+        tell(f"stopped by {stopped.number.name}; run it again")
+        raise stopped from None
     # Lightning calls every split it tests "test".
     metrics = {f"{config.split}/{name.split('/', 1)[1]}": value for name, value in tested.items()}
     check_counted(metrics, datamodule)

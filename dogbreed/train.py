@@ -110,7 +110,8 @@ def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbo
 def make_trainer(config: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
     """The trainer with the callbacks and loggers that the config lists, if any, and these."""
     settings: dict[str, Any] = {
-        key: [build(config, f"{key}.{name}") for name in config.get(key) or {}] for key in ("callbacks", "logger")
+        key: [_part(config, f"{key}.{name}") for name, part in (config.get(key) or {}).items() if part is not None]
+        for key in ("callbacks", "logger")
     }
     settings["callbacks"] += [*callbacks, StopTogether()]
     if config.trainer.enable_progress_bar is None:
@@ -119,6 +120,18 @@ def make_trainer(config: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
         settings["callbacks"].append(TQDMProgressBar())  # rich's would fold the epoch lines at the terminal's width
     trainer: pl.Trainer = build(config, "trainer", **settings)
     return trainer
+
+
+def _part(config: DictConfig, key: str) -> Any:
+    """The callback or logger of a section.
+
+    Raises:
+        ConfigError: it cannot be made, or names no class.
+    """
+    found = build(config, key)
+    if found is None:
+        raise ConfigError(f"{key} without a _target_", "the class that it is made of", f"set {key}._target_, or ~{key}")
+    return found
 
 
 def _resume_from(config: DictConfig) -> str | None:

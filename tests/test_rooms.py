@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 #: From the ground up: a room may import from those on lower floors, and from its own.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "arguments", "seeding", "files", "phases", "directions"),
+    ("errors", "commands", "arguments", "seeding", "files", "phases", "directions"),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data"),
     ("models.classifier", "serving.names", "serving.calibration", "serving.answer", "serving.card", "serving.artifact"),
@@ -27,10 +27,11 @@ FLOORS: list[tuple[str, ...]] = [
     ("checking",),
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
-    ("explain",),
+    ("explain", "stopping"),
     ("train", "predict", "serve", "export", "evaluate", "report", "replay", "health.__main__", "data.__main__"),
 ]
-HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "train", "evaluate")
+HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "stopping", "train", "evaluate")
+HYDRA += ("data.__main__",)
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 
 

@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -95,11 +96,11 @@ def look_at(root: Path, entries: Sequence[File], workers: int | None) -> tuple[l
     """
     if workers is None:
         workers = available_cores() if len(entries) > 4 * _AT_ONCE else 0
-    loader: DataLoader[tuple[_Seen, NDArray[np.uint8]]] = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Pictures(root, entries),
         batch_size=_AT_ONCE,
         num_workers=workers,
-        collate_fn=list,
+        collate_fn=_stack,
         generator=torch.Generator(),  # of its own: reading pictures is nothing that should change the chance of others
     )
     looks: list[Look] = []
@@ -107,11 +108,14 @@ def look_at(root: Path, entries: Sequence[File], workers: int | None) -> tuple[l
     with tqdm(total=len(entries), desc="looking at pictures", unit="picture", disable=None) as progress:
         try:
             for batch in loader:
-                for seen, thumbnail in batch:
-                    entry = entries[len(looks)]
-                    thumbnails[len(looks)] = thumbnail
-                    looks.append(Look(entry.path, entry.split, entry.class_name, *seen))
-                progress.update(len(batch))
+                seen, some = batch
+                first, last = len(looks), len(looks) + len(seen)
+                thumbnails[first:last] = some.numpy()
+                looks += [
+                    Look(entry.path, entry.split, entry.class_name, *what)
+                    for entry, what in zip(entries[first:last], seen, strict=True)
+                ]
+                progress.update(len(seen))
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -145,6 +149,14 @@ class _Pictures(Dataset[tuple[_Seen, NDArray[np.uint8]]]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's about odd fields: training does not heed them either
             return _look(os.path.join(self._root, os.fsdecode(self._paths[index])))
+
+
+def _stack(batch: Sequence[tuple[_Seen, NDArray[np.uint8]]]) -> tuple[list[_Seen], Tensor]:
+    """What was seen, and the thumbnails, uint8 (n, 64, 64), in memory that is shared.
+
+    Through a pipe they would fill it, and a worker that waits for it to be emptied outlives a killed parent.
+    """
+    return [seen for seen, _ in batch], torch.from_numpy(np.stack([thumbnail for _, thumbnail in batch]))
 
 
 def _look(path: str) -> tuple[_Seen, NDArray[np.uint8]]:

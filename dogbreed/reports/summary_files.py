@@ -43,7 +43,7 @@ def write_summary(out: Path, summary: Summary, *, classes: int, pictures: int, s
         OutputError: a file cannot be written.
     """
     for key, value, most in (("classes", classes, _MOST_CLASSES), ("pictures", pictures, _MOST_PICTURES)):
-        if not 1 <= value <= most:
+        if not (isinstance(value, int) and 1 <= value <= most):
             raise ConfigError(f"grid.{key}={value}", f"1 to {most}", f"set grid.{key} to one of them")
     write_json(out / JSON, _to_json(summary))
     columns = ("class_name", *(split.name for split in summary.splits), "all")

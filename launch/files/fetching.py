@@ -30,7 +30,7 @@ _ARTIFACT, _OF_A_SWEEP = "artifact", "winner/artifact"
 #: TrainingJobStatus of a job that nothing more will come of.
 ENDED = ("Completed", "Failed", "Stopped")
 #: What a damaged archive makes the readers raise; the last is an OSError, and none of the disk's.
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, gzip.BadGzipFile)
 
 
 def fetch_run(backend: Backend, name: str, directory: Path, *, say: Callable[[str], None] = print) -> Path:

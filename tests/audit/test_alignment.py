@@ -49,7 +49,7 @@ def test_windows__are_what_cropping_and_averaging_makes() -> None:
     details = make_details(thumbnail(picture(1))[None])
     found = FINE.cut(details)[0].numpy()
     # The same by Pillow: every part, scaled by the mean over boxes.
-    lines = [(start, size) for size in FINE.sizes for start in np.arange(0, 1 - size + 1e-9, FINE.step)]
+    lines = [(start, size) for size in FINE.sizes for start in np.arange(0, 1 - size + 1e-9, FINE.step).tolist()]
     assert len(found) == len(lines) ** 2 == 441
     image = Image.fromarray(details[0].numpy())
     for number in (0, 1, 30, 200, 440):
@@ -78,7 +78,7 @@ def test_score__finds_what_is_left_of_a_cropped_picture(box: tuple[int, int, int
 
 
 def test_weakest__is_one_for_a_picture_and_itself_also_where_it_is_empty() -> None:
-    grey = thumbnail(picture(5))
+    grey = thumbnail(picture(5)).copy()
     grey[:40] = 255
     assert weakest(grey, grey) == pytest.approx(1, abs=1e-4)
     assert weakest(grey, grey[:, ::-1], 1) == pytest.approx(1, abs=1e-4)

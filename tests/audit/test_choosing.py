@@ -4,7 +4,7 @@ import itertools
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from dogbreed.audit.choosing import choose_exclusions, groups_of, kind_of
 from dogbreed.audit.duplicates import Pair
@@ -89,6 +89,7 @@ def test_exclusions__a_faulty_file_goes_and_its_copy_stays() -> None:
     assert entry.reason == KINDS["blank"].meaning
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_exclusions__of_what_stays_no_two_are_one_and_nothing_goes_in_vain(data: st.DataObject) -> None:
     places = data.draw(

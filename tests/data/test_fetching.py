@@ -197,7 +197,7 @@ def test_fetch__follows_no_redirect_from_https_to_http(
     assert place.tree() == TREE
 
 
-def test_fetch__shows_no_secret(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fetch__hides_passwords_and_keys(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     lies = [breaks_after(300_000), answers(503), answers(404)]
     with serving(ZIP, *lies) as server:
         url = server.url.replace("http://", "http://me:secret1@") + "?X-Amz-Signature=secret2"

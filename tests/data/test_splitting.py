@@ -11,7 +11,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from dogbreed.data.folder import SPLITS, list_class_names, require_split, scan_split
 from dogbreed.data.splitting import split_folder
@@ -30,8 +30,8 @@ def source(tmp_path: Path) -> Path:
 
 def split(source: Path, root: Path, **changes: Any) -> tuple[dict[str, Counter[str]], list[str]]:
     lines: list[str] = []
-    settings = {"val_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "files": "copy", **changes}
-    return split_folder(source, root, **settings, say=lines.append), lines
+    chosen = {"val_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "files": "copy", **changes}
+    return split_folder(source, root, **chosen, say=lines.append), lines
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -57,6 +57,7 @@ def grouped(draw: st.DrawFn) -> tuple[dict[str, str], list[set[str]]]:
     return class_of, [group for number, group in groups.items() if number < 10]
 
 
+@settings(deadline=None, max_examples=50)
 @given(grouped(), st.integers(0, 3))
 def test_stratify__places_every_picture_and_cuts_no_group(
     drawn: tuple[dict[str, str], list[set[str]]], seed: int
@@ -68,6 +69,7 @@ def test_stratify__places_every_picture_and_cuts_no_group(
     assert split_of == stratify(dict(reversed(class_of.items())), groups[::-1], SHARES, seed)
 
 
+@settings(deadline=None, max_examples=50)
 @given(grouped(), st.integers(0, 3))
 def test_stratify__keeps_a_class_within_a_group_of_its_shares(
     drawn: tuple[dict[str, str], list[set[str]]], seed: int
@@ -81,6 +83,7 @@ def test_stratify__keeps_a_class_within_a_group_of_its_shares(
         assert all(abs(alone[name] - share * len(class_of)) <= 1 for name, share in SHARES.items())
 
 
+@settings(deadline=None, max_examples=50)
 @given(pictures, st.integers(0, 3))
 def test_stratify__a_picture_more_moves_few_others(class_of: dict[str, str], seed: int) -> None:
     before = stratify(class_of, [], SHARES, seed)

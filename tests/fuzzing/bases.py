@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -39,7 +40,7 @@ def drawn_pictures() -> dict[str, bytes]:
     turned[0x0112], turned[0x010F] = 6, "a camera"
     deep = Image.fromarray(rng.integers(0, 65_535, (20, 30)).astype(np.uint16))
     moving = {"save_all": True, "append_images": [noisy.rotate(90), noisy.rotate(180)], "duration": 50}
-    forms = {
+    forms: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "plain.jpg": (noisy, {"quality": 85}),
         "progressive.jpg": (noisy, {"progressive": True}),
         "cmyk.jpg": (noisy.convert("CMYK"), {}),
@@ -76,7 +77,7 @@ def drawn_pictures() -> dict[str, bytes]:
     return {name: _saved(picture, name, options) for name, (picture, options) in forms.items()}
 
 
-def _saved(picture: Image.Image, name: str, options: dict[str, object]) -> bytes:
+def _saved(picture: Image.Image, name: str, options: dict[str, Any]) -> bytes:
     content = io.BytesIO()
     kinds = {"jpg": "JPEG", "pgm": "PPM"}
     ending = name.rsplit(".", 1)[1]

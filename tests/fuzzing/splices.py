@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 Splice = tuple[int, int, str]
 
@@ -82,7 +83,8 @@ def _double(content: bytes, rng: random.Random, other: bytes) -> Splice:
 
 def _length(content: bytes, rng: random.Random, other: bytes) -> Splice:
     """A number of two or four bytes made larger, smaller or extreme, in either order of its bytes."""
-    at, width, order = _place(content, rng), rng.choice((2, 4)), rng.choice(("big", "little"))
+    order: Literal["big", "little"] = "big" if rng.random() < 0.5 else "little"
+    at, width = _place(content, rng), rng.choice((2, 4))
     number = int.from_bytes(content[at : at + width], order)
     most = 256**width - 1
     number = rng.choice((number + 1, number - 1, number * 2, number // 2, 0, 1, most, most // 2, 65_500, 20_000))

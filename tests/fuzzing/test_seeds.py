@@ -103,7 +103,7 @@ def test_meet__finds_a_result_that_is_not_right(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.slow
 def test_campaign__a_short_one_finds_nothing(bases: Path, tmp_path: Path) -> None:
     chosen = [name for name in SHARES if name not in ("exports", "journals")]  # which take longer to make
-    tasks = draw_tasks(400, 0, chosen)
+    tasks = draw_tasks(250, 0, chosen)
     campaign = Campaign(bases, tmp_path, processes=1)
     campaign.run(tasks, seconds=float("inf"))
     assert not campaign.findings, "\n".join(table(campaign)) + "".join(

@@ -23,6 +23,7 @@ TEMPORARY = re.compile(r"\..+")
 
 #: What says when and how fast a run was, or how often it was begun, and so differs from one run to the next.
 _TIMED = ("health.json", "profile.json", "samples.jsonl", "speed.json", "lock", "train.log", "index.jsonl")
+_PASSING = re.compile(r"/steps/|/pixels-[^/]*\.json$")
 _TIMES = ("started", "seconds", "made", "took", "elapsed", "seconds_per_picture", "time")
 
 
@@ -93,10 +94,11 @@ def contents(folder: Path) -> dict[str, Any]:
 
     Weights, optimiser states, features, pictures, tables and lists are there to the last bit; of a report's text and
     of what tells times, only that it is there. Lightning's log of the steps, steps/, has a folder for each process that
-    took part in a run, and so another number of them.
+    took part in a run, and so another number of them; pixels-*.json measures the pictures that a pass read, and the
+    pass after a kill reads the others.
     """
     found = {str(path.relative_to(folder)): path for path in files(folder)}
-    return {name: _content(path) for name, path in found.items() if "/steps/" not in name}
+    return {name: _content(path) for name, path in found.items() if not _PASSING.search(name)}
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dogbreed.audit.findings import KINDS
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.exclusions import read_exclusions
 from dogbreed.errors import OutputError
-from dogbreed.reports.audit_contents import changed_classes, emptied, next_commands
+from dogbreed.reports.audit_contents import changed_classes, emptied, leaked, next_commands, rank_pairs
 from dogbreed.reports.audit_files import tell, write_audit
 from tests.reports.conftest import LIMITS, audited
 
@@ -141,3 +142,11 @@ def test_next_commands__take_the_fractions_that_were_audited(tmp_path: Path) -> 
         "data.val_fraction=0.25",
         "data.seed=3",
     ]
+
+
+def test_leaked__counts_the_picture_of_the_later_split(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    audited(root, {})
+    shutil.copy(root / "valid/001.Akita/00000.jpg", root / "test/001.Akita/seen.jpg")
+    twins = rank_pairs(audit_folder(root, limits=LIMITS, workers=0))
+    assert (leaked(twins, "test"), leaked(twins, "val")) == (1, 0)

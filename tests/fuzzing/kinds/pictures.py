@@ -31,7 +31,7 @@ def draw_picture(rng: random.Random) -> Case:
     drawn, files = drawn_pictures(), photographs()
     name = rng.choice(list(files)) if files and rng.random() < 0.3 else rng.choice(list(drawn))
     content = _undamaged(name)
-    case = {"base": name, "splices": draw_splices(content, rng, drawn[rng.choice(list(drawn))])}
+    case: Case = {"base": name, "splices": draw_splices(content, rng, drawn[rng.choice(list(drawn))])}
     case["mend"] = rng.random() < 0.7
     damaged = picture_of(case)
     return {"content": base64.b64encode(damaged).decode()} if len(damaged) < _SMALL else case
