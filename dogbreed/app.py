@@ -72,7 +72,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
     except _Failed as failed:
         raise failed.error from failed.error.__cause__
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         if composed or (isinstance(error, OSError) and explain(error)):  # Hydra has some that are both
             raise  # a defect of ours, or of the disk's
         raise _explain(error, config_name) from error
@@ -92,7 +92,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     try:
         with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
             return hydra.compose(config_name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         raise _explain(error, config_name) from error
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dogbreed.audit.choosing import choose_exclusions, kind_of
 from dogbreed.audit.duplicates import Pair, find_duplicates
 from dogbreed.audit.findings import KINDS, SEVERITIES, Finding
-from dogbreed.audit.looking import Look, look_at
+from dogbreed.audit.looking import Look, look_at, tints_of
 from dogbreed.audit.structure import Limits, judge_folders, judge_pictures
 from dogbreed.audit.walking import File, Tree, walk_splits
 from dogbreed.data.exclusions import Exclusion, read_exclusions
@@ -101,7 +101,9 @@ def audit_folder(
     confirmed_by, name = features(digests) if features else (None, "")
     pairs = [
         replace(pair, first=readable[pair.first], second=readable[pair.second])
-        for pair in find_duplicates(digests, thumbnails[readable], confirmed_by)
+        for pair in find_duplicates(
+            digests, thumbnails[readable], tints_of([looks[index] for index in readable]), confirmed_by
+        )
     ]
     findings = _in_order(
         [

@@ -22,9 +22,11 @@ from dogbreed.audit.sniffing import ends_early, sniff
 from dogbreed.audit.walking import File
 from dogbreed.data.images import FORMATS, MAX_ASPECT, MAX_PIXELS, decode_image, picture_digest
 from dogbreed.data.loading import available_cores
-from dogbreed.errors import DataError, ImageError, TooLargeError
+from dogbreed.errors import ConfigError, DataError, ImageError, TooLargeError
 
 THUMBNAIL = 64
+#: Colours a side of a picture.
+TINTS = 8
 
 #: Of a file: a picture of `MAX_PIXELS` that is not compressed, in four channels of 16 bits.
 MAX_BYTES = 8 * MAX_PIXELS
@@ -42,6 +44,7 @@ class _Seen(NamedTuple):
     frames: int = 0
     orientation: int = 1
     deviation: float = 0.0
+    tints: bytes = bytes(2 * TINTS**2)
     problem: str | None = None
     reason: str = ""
 
@@ -63,6 +66,7 @@ class Look:
         frames: 1, or 2 for two or more.
         orientation: EXIF, 1 to 8; 1 is upright.
         deviation: standard deviation of the grey thumbnail, 0 to 127.5.
+        tints: `make_tints`, as bytes.
         problem: the kind of fault for which it cannot be decoded; None for none.
         reason: the details of it.
     """
@@ -79,6 +83,7 @@ class Look:
     frames: int
     orientation: int
     deviation: float
+    tints: bytes
     problem: str | None
     reason: str
 
@@ -92,8 +97,11 @@ def look_at(root: Path, entries: Sequence[File], workers: int | None) -> tuple[l
         workers: processes; 0 for this one; None for one a core, if there is enough to do.
 
     Raises:
+        ConfigError: `workers` is no number of processes.
         DataError: a process was killed.
     """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
+        raise ConfigError(f"workers={workers!r}", "a whole number, 0 or more, or null", "leave workers out")
     if workers is None:
         workers = available_cores() if len(entries) > 4 * _AT_ONCE else 0
     loader: DataLoader[Any] = DataLoader(
@@ -127,6 +135,11 @@ def look_at(root: Path, entries: Sequence[File], workers: int | None) -> tuple[l
     return looks, thumbnails
 
 
+def tints_of(looks: Sequence[Look]) -> NDArray[np.int8]:
+    """The colours of pictures, int8 (N, 8, 8, 2)."""
+    return np.frombuffer(b"".join(look.tints for look in looks), np.int8).reshape(-1, TINTS, TINTS, 2)
+
+
 def make_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture in grey, averaged over boxes, whatever its shape: uint8 (64, 64).
 
@@ -135,6 +148,16 @@ def make_thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     small = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small)
+
+
+def make_tints(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """How far a picture is from grey, over boxes: int8 (8, 8, 2), blue and red difference of ITU-R BT.601.
+
+    Args:
+        pixels: uint8 (H, W, 3), RGB, upright.
+    """
+    small = Image.fromarray(pixels).resize((TINTS, TINTS), Image.Resampling.BOX).convert("YCbCr")
+    return (np.asarray(small)[..., 1:].astype(np.int16) - 128).astype(np.int8)
 
 
 class _Pictures(Dataset[tuple[_Seen, NDArray[np.uint8]]]):
@@ -178,8 +201,10 @@ def _look(path: str) -> tuple[_Seen, NDArray[np.uint8]]:
     except ImageError as error:
         problem, reason = _explain(error, content, seen)
         return seen._replace(problem=problem, reason=reason), nothing
-    thumbnail = make_thumbnail(pixels.permute(1, 2, 0).numpy())
-    return seen._replace(deviation=round(float(thumbnail.std()), 3)), thumbnail
+    upright = pixels.permute(1, 2, 0).numpy()
+    thumbnail = make_thumbnail(upright)
+    deviation = round(float(thumbnail.std()), 3)
+    return seen._replace(deviation=deviation, tints=make_tints(upright).tobytes()), thumbnail
 
 
 def _read_header(content: bytes) -> _Seen:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from dogbreed.audit.findings import Finding
 from dogbreed.audit.looking import Look
 from dogbreed.audit.walking import Tree
 from dogbreed.data.folder import SPLIT_FOLDERS
-from dogbreed.errors import did_you_mean
+from dogbreed.errors import ConfigError, did_you_mean
 
 #: Usable pictures by split and class.
 Counts = Mapping[str, Mapping[str, int]]
@@ -47,12 +48,23 @@ class Limits:
         max_megapixels: a picture of more is huge.
         min_per_class: usable pictures that a class has in train at least.
         max_imbalance: how many times as many the largest class of train may have as the smallest.
+
+    Raises:
+        ConfigError: one of them is no number, or below 0.
     """
 
     min_side: int
     max_megapixels: float
     min_per_class: int
     max_imbalance: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ConfigError(
+                    f"limits.{field.name}={value!r}", "a number, 0 or more", f"leave limits.{field.name} out, or set it"
+                )
 
 
 def judge_pictures(looks: Sequence[Look], limits: Limits) -> list[Finding]:

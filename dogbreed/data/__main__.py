@@ -73,14 +73,14 @@ def _audit(config: DictConfig) -> None:
 def _split(config: DictConfig) -> None:
     from dogbreed.audit.choosing import groups_of
     from dogbreed.audit.duplicates import find_duplicates
-    from dogbreed.audit.looking import look_at
+    from dogbreed.audit.looking import look_at, tints_of
     from dogbreed.audit.walking import walk_classes
     from dogbreed.data.splitting import split_folder
 
     settings = _plain(config)
     source, root = Path(settings.pop("source")), Path(settings.pop("root"))
     looks, thumbnails = look_at(source, walk_classes(source).files, settings.pop("workers"))
-    pairs = find_duplicates([look.digest for look in looks], thumbnails)
+    pairs = find_duplicates([look.digest for look in looks], thumbnails, tints_of(looks))
     split_folder(source, root, groups=groups_of(pairs, looks), say=print, **settings)
 
 

@@ -15,7 +15,7 @@ from dogbreed.audit.looking import Look
 def look(path: str, side: int = 100) -> Look:
     """At a picture of split/class/file."""
     split, class_name, _ = path.split("/")
-    return Look(path, split, class_name, 1000, path, "JPEG", "RGB", side, side, 1, 1, 50.0, None, "")
+    return Look(path, split, class_name, 1000, path, "JPEG", "RGB", side, side, 1, 1, 50.0, b"", None, "")
 
 
 def pair(first: int, second: int, exact: bool = False) -> Pair:

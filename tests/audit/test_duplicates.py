@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from dogbreed.audit.duplicates import LIKELY, SAME, Pair, find_duplicates
-from dogbreed.audit.looking import make_thumbnail
+from dogbreed.audit.looking import make_thumbnail, make_tints
 from dogbreed.data.breeds import BREEDS
 from dogbreed.data.sample import draw_picture
+
+GREY = np.zeros((6, 8, 8, 2), np.int8)
 
 
 def drawn(count: int) -> list[Image.Image]:
@@ -30,7 +32,9 @@ def saved(image: Image.Image, quality: int) -> Image.Image:
 
 
 def found(images: list[Image.Image], features: NDArray[np.floating] | None = None) -> list[Pair]:
-    return find_duplicates([str(n) for n in range(len(images))], np.stack([thumbnail(i) for i in images]), features)
+    tints = np.stack([make_tints(np.asarray(image.convert("RGB"))) for image in images])
+    thumbnails = np.stack([thumbnail(image) for image in images])
+    return find_duplicates([str(n) for n in range(len(images))], thumbnails, tints, features)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,11 @@ def test_duplicates__finds_copies(dogs: list[Image.Image], copy: Callable[[Image
     assert all(SAME <= pair.score <= 1 and pair.cosine is None for pair in pairs)
 
 
+def test_duplicates__one_shape_in_two_colours_is_none(dogs: list[Image.Image]) -> None:
+    turned = [Image.merge("RGB", [*dog.convert("RGB").split()[1:], dog.convert("RGB").split()[0]]) for dog in dogs[:10]]
+    assert {(pair.first, pair.second) for pair in found([*dogs[:10], *turned])} == set()
+
+
 def test_duplicates__finds_the_part_whichever_comes_first(dogs: list[Image.Image]) -> None:
     parts = [ImageOps.mirror(ImageOps.crop(dog, dog.width // 20)) for dog in dogs[:10]]
     there, back = found([*parts, *dogs[:10]]), found([*dogs[:10], *parts])
@@ -77,19 +86,19 @@ def test_duplicates__equal_files_are_pairs_with_the_first() -> None:
     dogs = drawn(3)
     images = [dogs[0], dogs[1], dogs[0], dogs[0], dogs[2], saved(dogs[0], 60)]
     thumbnails = np.stack([thumbnail(image) for image in images])
-    pairs = find_duplicates(["a", "b", "a", "a", "c", "d"], thumbnails)
+    pairs = find_duplicates(["a", "b", "a", "a", "c", "d"], thumbnails, GREY)
     assert [(pair.first, pair.second, pair.exact) for pair in pairs] == [(0, 2, True), (0, 3, True), (0, 5, False)]
     assert pairs[0] == Pair(0, 2, True, 1.0, False, None)
 
 
 def test_duplicates__files_that_cannot_be_read_are_none() -> None:
-    assert find_duplicates(["", "", "x"], np.zeros((3, 64, 64), np.uint8)) == []
-    assert find_duplicates([], np.zeros((0, 64, 64), np.uint8)) == []
+    assert find_duplicates(["", "", "x"], np.zeros((3, 64, 64), np.uint8), GREY[:3]) == []
+    assert find_duplicates([], np.zeros((0, 64, 64), np.uint8), GREY[:0]) == []
 
 
 def test_duplicates__pictures_of_one_colour_are_only_when_equal() -> None:
     thumbnails = np.full((3, 64, 64), 7, np.uint8)
-    assert [(pair.first, pair.second) for pair in find_duplicates(["x", "y", "x"], thumbnails)] == [(0, 2)]
+    assert [(pair.first, pair.second) for pair in find_duplicates(["x", "y", "x"], thumbnails, GREY[:3])] == [(0, 2)]
 
 
 def test_duplicates__features_decide_where_the_pictures_leave_a_doubt() -> None:

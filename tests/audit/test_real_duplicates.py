@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.audit import COPIES, measure
 from dogbreed.audit.duplicates import find_duplicates
-from dogbreed.audit.looking import look_at
+from dogbreed.audit.looking import look_at, tints_of
 from dogbreed.audit.walking import walk_splits
 from dogbreed.data.folder import find_pictures
 
@@ -33,7 +33,7 @@ def test_duplicates__equal_files_are_all_found(real_data: Path, tmp_path: Path) 
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(photo, place)
     looks, thumbnails = look_at(tmp_path, walk_splits(tmp_path).files, 0)
-    pairs = find_duplicates([look.digest for look in looks], thumbnails)
+    pairs = find_duplicates([look.digest for look in looks], thumbnails, tints_of(looks))
     by_hash = defaultdict(list)
     for index, look in enumerate(looks):
         by_hash[hashlib.sha256((tmp_path / look.path).read_bytes()).hexdigest()].append(index)

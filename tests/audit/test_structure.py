@@ -13,7 +13,7 @@ from dogbreed.audit.structure import Limits, judge_folders, judge_pictures
 from dogbreed.audit.walking import Tree
 
 LIMITS = Limits(min_side=64, max_megapixels=25, min_per_class=5, max_imbalance=5.0)
-PLAIN = Look("train/A/0.jpg", "train", "A", 9000, "00", "JPEG", "RGB", 160, 120, 1, 1, 50.0, None, "")
+PLAIN = Look("train/A/0.jpg", "train", "A", 9000, "00", "JPEG", "RGB", 160, 120, 1, 1, 50.0, b"", None, "")
 COUNTS = {"train": {"A": 9, "B": 9}, "val": {"A": 3, "B": 3}, "test": {"A": 3, "B": 3}}
 
 

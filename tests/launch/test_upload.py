@@ -73,9 +73,7 @@ def test_upload__puts_the_folder_below_one_prefix(aws: Any, s3: S3Store, folder:
     assert len(stored(aws, f"{to}/manifests/")) == 1
 
 
-def test_upload__leaves_here_what_a_list_excludes(
-    aws: Any, s3: S3Store, folder: Path, to: str, tmp_path: Path
-) -> None:
+def test_upload__leaves_here_what_a_list_excludes(aws: Any, s3: S3Store, folder: Path, to: str, tmp_path: Path) -> None:
     place = min(contents(folder))
     write_exclusions(tmp_path / "exclude.csv", [Exclusion(place, "not wanted")])
     uri, done = upload(s3, folder, to, exclude=tmp_path / "exclude.csv")

@@ -16,14 +16,13 @@ import pytest
 import torch
 from torch.optim import SGD, AdamW
 
-from dogbreed.errors import ConfigError
+from dogbreed.errors import ConfigError, WorkerError
 from dogbreed.features.views import FeatureViews
 from dogbreed.models.heads import LinearHead, MLPHead
 from dogbreed.models.schedules import cosine_with_warmup
 from dogbreed.sweeps.fleet import Fleet, Outcome
 from dogbreed.sweeps.halving import Halving
 from dogbreed.sweeps.recipe import Recipe
-from dogbreed.sweeps.workers import WorkerError
 from tests.sweeps.alone import train_alone
 
 CLASSES, FEATURES = 6, 10
