@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[tuple[str, ...]] = [
     ("errors", "commands", "arguments", "seeding", "files", "phases", "directions"),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
-    ("models.weights", "models.backbones", "data"),
+    ("models.weights", "models.backbones", "data", "download"),
     ("models.classifier", "serving.names", "serving.calibration", "serving.answer", "serving.card", "serving.artifact"),
     ("features", "sweeps.ridge"),
     ("audit",),

@@ -25,8 +25,8 @@ _OVERRIDE = re.compile(r"~\w|\+{0,2}[A-Za-z_][\w./@]*=")
 
 
 def _download(config: DictConfig) -> None:
-    from dogbreed.data.archive_guard import ArchiveLimits
-    from dogbreed.data.download import download_dataset
+    from dogbreed.download.dataset import download_dataset
+    from dogbreed.download.guard import ArchiveLimits
 
     settings = _plain(config)
     download_dataset(

@@ -175,7 +175,7 @@ def test_main__draws_and_says_what(tmp_path, capsys):
 
 
 def test_main__explains_a_refusal(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
+    assert main([str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "what to do" in err

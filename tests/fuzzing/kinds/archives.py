@@ -14,8 +14,8 @@ from typing import Any
 
 from hypothesis import strategies as some
 
-from dogbreed.data.archive_guard import ArchiveLimits
-from dogbreed.data.archives import unpack_archive
+from dogbreed.download.guard import ArchiveLimits
+from dogbreed.download.unpacking import unpack_archive
 from dogbreed.errors import DogbreedError
 from launch.files.fetching import fetch_run
 from launch.names import output_uri

@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from dogbreed.data.archive_guard import CHUNK, Guard, Member
-from dogbreed.data.archive_names import shown
+from dogbreed.download.guard import CHUNK, Guard, Member
+from dogbreed.download.names import shown
 
 # zipfile unpacks bzip2 and LZMA without a bound on what one read brings; nobody packs photographs with them.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dogbreed.data.archive_guard import CHUNK, ArchiveLimits, DamagedError, LimitError
-from dogbreed.data.archives import Unpacked, on_disk, unpack_archive
-from dogbreed.data.download_card import is_there, read_card, taken, write_card
-from dogbreed.data.fetching import Download, Patience
-from dogbreed.data.urls import Source, check_sha256, parse_source
+from dogbreed.download.card import is_there, read_card, taken, write_card
+from dogbreed.download.fetching import Download, Patience
+from dogbreed.download.guard import CHUNK, ArchiveLimits, DamagedError, LimitError
+from dogbreed.download.unpacking import Unpacked, on_disk, unpack_archive
+from dogbreed.download.urls import Source, check_sha256, parse_source
 from dogbreed.errors import ConfigError, DataError
 
 _SPLITS = ("train", "valid", "val", "test")  # folders that stay, though they be the only one

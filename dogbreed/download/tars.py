@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from dogbreed.data.archive_guard import CHUNK, Guard, Member
+from dogbreed.download.guard import CHUNK, Guard, Member
 
 #: What a file begins with, and what opens it.
 _PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {

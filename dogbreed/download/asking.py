@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse, responses
 from typing import IO, Any
 
-from dogbreed.data.urls import Source, label_of, parse_source
+from dogbreed.download.urls import Source, label_of, parse_source
 from dogbreed.errors import ConfigError, DataError, legible
 
 _FOR_A_WHILE = (408, 425, 429, 500, 502, 503, 504)

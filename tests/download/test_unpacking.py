@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed.data.archive_guard import ArchiveLimits, DamagedError, LimitError
-from dogbreed.data.archives import unpack_archive
+from dogbreed.download.guard import ArchiveLimits, DamagedError, LimitError
+from dogbreed.download.unpacking import unpack_archive
 from dogbreed.errors import ConfigError, DataError, OutputError
 
 LIMITS = ArchiveLimits(max_files=50, max_gb=0.005, max_ratio=20)

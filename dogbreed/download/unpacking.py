@@ -16,10 +16,10 @@ from typing import BinaryIO, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
-from dogbreed.data.archive_guard import ArchiveLimits, Guard, Member
-from dogbreed.data.archive_names import NameRefused, Names, is_left_out, shown
-from dogbreed.data.archive_tar import is_tar, tar_members
-from dogbreed.data.archive_zip import is_zip, zip_members
+from dogbreed.download.guard import ArchiveLimits, Guard, Member
+from dogbreed.download.names import NameRefused, Names, is_left_out, shown
+from dogbreed.download.tars import is_tar, tar_members
+from dogbreed.download.zips import is_zip, zip_members
 from dogbreed.errors import DataError, OutputError
 
 Item = TypeVar("Item")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed.data.archive_guard import ArchiveLimits
-from dogbreed.data.download import download_dataset
+from dogbreed.download.dataset import download_dataset
+from dogbreed.download.guard import ArchiveLimits
 
 LIMITS = ArchiveLimits(max_files=100, max_gb=0.01, max_ratio=100)
 SETTINGS: dict[str, Any] = {"limits": LIMITS, "retries": 3, "backoff_s": 0.01, "timeout_s": 20.0}

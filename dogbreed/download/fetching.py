@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dogbreed.data.archive_guard import CHUNK, DamagedError, LimitError
-from dogbreed.data.archives import check_room, on_disk
-from dogbreed.data.asking import Broken, ask
-from dogbreed.data.urls import Source
+from dogbreed.download.asking import Broken, ask
+from dogbreed.download.guard import CHUNK, DamagedError, LimitError
+from dogbreed.download.unpacking import check_room, on_disk
+from dogbreed.download.urls import Source
 from dogbreed.errors import ConfigError, DataError
 from dogbreed.files import write_json
 

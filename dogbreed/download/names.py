@@ -52,7 +52,7 @@ def parts_of(name: str) -> list[str]:
     ['train', '001.Affenpinscher', 'a.jpg']
     >>> parts_of("train/../../a.jpg")
     Traceback (most recent call last):
-    dogbreed.data.archive_names.NameRefused: train/../../a.jpg leads out of its folder
+    dogbreed.download.names.NameRefused: train/../../a.jpg leads out of its folder
 
     Raises:
         NameRefused: it does not lead to a file below a folder, or could be read so elsewhere.

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from dogbreed.data.archive_guard import ArchiveLimits, LimitError
-from dogbreed.data.download import download_dataset
+from dogbreed.download.dataset import download_dataset
+from dogbreed.download.guard import ArchiveLimits, LimitError
 from dogbreed.errors import ConfigError, DataError, OutputError
-from tests.data.downloading import NOISE, SETTINGS, SHA256, TREE, ZIP, Place, zipped
-from tests.data.lying_server import (
+from tests.download.downloading import NOISE, SETTINGS, SHA256, TREE, ZIP, Place, zipped
+from tests.download.lying_server import (
     answers,
     breaks_after,
     honest,
@@ -228,8 +228,8 @@ def test_download_dataset__takes_what_its_config_says(place: Place) -> None:
 
 CODE = """
 import sys
-from dogbreed.data.archive_guard import ArchiveLimits
-from dogbreed.data.download import download_dataset
+from dogbreed.download.guard import ArchiveLimits
+from dogbreed.download.dataset import download_dataset
 limits = ArchiveLimits(max_files=9999, max_gb=1, max_ratio=99)
 download_dataset(sys.argv[1], sys.argv[2], limits=limits, retries=3, backoff_s=0.1, timeout_s=60)
 """

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dogbreed.data.archive_guard import DamagedError, LimitError
+from dogbreed.download.guard import DamagedError, LimitError
 from dogbreed.errors import DataError
-from tests.data.downloading import OTHER, SHA256, TREE, ZIP, Place
-from tests.data.lying_server import (
+from tests.download.downloading import OTHER, SHA256, TREE, ZIP, Place
+from tests.download.lying_server import (
     Handler,
     Lie,
     answers,

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dogbreed.data.archive_names import CARD, is_left_out
-from dogbreed.data.archives import Unpacked
-from dogbreed.data.urls import Source
+from dogbreed.download.names import CARD, is_left_out
+from dogbreed.download.unpacking import Unpacked
+from dogbreed.download.urls import Source
 from dogbreed.errors import DataError
 from dogbreed.files import write_json
 
