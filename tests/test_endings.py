@@ -150,11 +150,13 @@ def test_ends_well__after_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
         return 0
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    in_order = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # another test may have left a handler
     try:
         assert ended(main) == 130
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, in_order)
     assert capsys.readouterr().err == "stopped; run it again\n"
 
 
