@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from dogbreed.arguments import check_no_secret, secret, tells_of_a_secret
+from dogbreed.arguments import check_no_secret, secret, secrets_of, tells_of_a_secret
 from dogbreed.commands import explain
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, DogbreedError, did_you_mean
@@ -44,8 +44,6 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         DogbreedError: the user made a mistake.
     """
     prepare()
-    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
-
     composed = False
 
     def guarded(config: DictConfig) -> Any:
@@ -67,8 +65,8 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     previous = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's documented way to let exceptions through to us
     try:
+        check_no_secret(sys.argv[1:])  # first: what follows repeats the override that is wrong
         _check_grammar(sys.argv[1:])
-        check_no_secret(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=CONFIG, config_name=config_name)(guarded)()
     except _Failed as failed:
         raise failed.error from failed.error.__cause__
@@ -88,6 +86,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
         ConfigError: an override that cannot be.
     """
     prepare()
+    check_no_secret(overrides)
     _check_grammar(overrides)
     try:
         with hydra.initialize_config_module("dogbreed.conf", version_base="1.3"):
@@ -140,6 +139,7 @@ def _not_set(key: str) -> ConfigError:
 def prepare() -> None:
     """Make conf/ composable, and leave out what Lightning says on every run and no user of ours needs."""
     OmegaConf.register_new_resolver("direction", direction, replace=True)
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
@@ -171,9 +171,10 @@ def _check_grammar(arguments: Sequence[str]) -> None:
 
 def _environment(name: str, *default: Any) -> str | None:
     """OmegaConf's own oc.env, without the secrets: a run writes its config down."""
-    if tells_of_a_secret(name):
+    value: str | None = None if tells_of_a_secret(name) else oc.env(name, *default)
+    if tells_of_a_secret(name) or any(one in str(value) for _, one in secrets_of(os.environ)):  # a proxy's password
         raise secret(f"${{oc.env:{name}}} in a config")
-    return oc.env(name, *default)
+    return value
 
 
 def _explain(error: Exception, config_name: str) -> ConfigError:

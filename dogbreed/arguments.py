@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dogbreed.errors import ConfigError
 
 _TELLING = re.compile(
-    r"secret|password|passwd|credential|(api|private|access)_?key|(^|[_.-])token([_.-]|$)", re.IGNORECASE
+    r"secret|password|passphrase|passwd|credential|(api|private|access)_?key|(^|[_.-])token([_.-]|$)"
+    r"|_(key|pat|pass|pwd)$",
+    re.IGNORECASE,
 )
 _PLACE = re.compile(r"_(file|path|dir|url|uri)$", re.IGNORECASE)  # where one is, and not the secret itself
 _IN_URL = re.compile(r"://[^/@\s]*:([^/@\s]+)@")

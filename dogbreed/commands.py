@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec, TextIO
 
+from dogbreed.arguments import secrets_of
 from dogbreed.errors import ConfigError, DataError, DogbreedError, OutputError, WorkerError
 
 #: Exit codes as shells count: 128 and the number of the signal. Windows has no SIGPIPE.
@@ -31,7 +32,9 @@ _GONE = {errno.ENOENT, errno.ESTALE, errno.ENOTCONN}
 
 # What torch says of a process that reads pictures, and of memory that the system refuses; both are RuntimeErrors.
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is )?(killed by signal: \w+|exited)")
-_NO_MEMORY = re.compile(r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)|CUDA out of memory")
+_NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)|CUDA (?:error: )?out of memory"
+)
 
 P = ParamSpec("P")
 
@@ -53,8 +56,11 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
                 try:
                     try:
                         code = main(*arguments, **keywords) or 0
-                    finally:
                         sys.stdout.flush()  # here, and not when Python ends, where nobody catches what a pipe raises
+                    except SystemExit as end:
+                        if not end.code:  # the help was asked for; another end goes before what cannot be printed
+                            sys.stdout.flush()
+                        raise
                 except KeyboardInterrupt as interrupt:
                     tell(f"stopped; {stopped}")
                     return int(getattr(interrupt, "code", INTERRUPTED))
@@ -65,6 +71,8 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
                     raise
                 except Exception as error:
                     return _end(error)
+                finally:
+                    _drop_unprinted()
                 return code
 
         return run
@@ -76,12 +84,12 @@ def explain(error: BaseException) -> DogbreedError | None:
     """What the machine did to the command, as an error to be told; None for a defect of the library."""
     if isinstance(error, DogbreedError):
         return error
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno != errno.ENOMEM:
         return _of_the_disk(error)
     if isinstance(error, ValueError) and str(error).startswith("embedded null"):
         return ConfigError("a path with a NUL byte in it", "one without, as every system has them", "correct the path")
     text = str(error) if isinstance(error, RuntimeError) else ""  # also torch's OutOfMemoryError
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
+    if isinstance(error, MemoryError | OSError) or _NO_MEMORY.search(text):
         return ConfigError(
             got="there is not enough memory" + (" on the GPU" if "CUDA" in text else ""),
             allowed="what fits the machine, beside all that runs on it",
@@ -106,7 +114,9 @@ def _dead_worker(got: str) -> WorkerError:
 
 
 def tell(text: str) -> None:
-    """A line on stderr, if anybody reads it."""
+    """A line on stderr, if anybody reads it; secrets of the environment are left out."""
+    for _, value in secrets_of(os.environ):
+        text = text.replace(value, "***")
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with suppress(OSError, ValueError):
@@ -125,9 +135,6 @@ def _end(error: Exception) -> int:
         Exception: it is a defect.
     """
     broken = _broken_output(error)
-    for stream in broken:  # else Python would complain again as it ends, of what could not be written
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if broken and isinstance(error, BrokenPipeError):
         return READER_GONE
     mistake = _cannot_be_written("stdout", getattr(error, "strerror", "")) if broken else explain(error)
@@ -135,6 +142,18 @@ def _end(error: Exception) -> int:
         raise error
     tell(f"error: {mistake}")
     return 1
+
+
+def _drop_unprinted() -> None:
+    """Forget what cannot be written any more: Python would complain of it as it ends, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except ValueError:  # closed
+            pass
 
 
 def _broken_output(error: Exception) -> list[TextIO]:
@@ -230,6 +249,7 @@ class _Interrupts:
         if os.getpid() != self._process:
             return  # a forked worker: the terminal sends it to all; who forked decides
         self._came += 1
+        threading.excepthook = _say_nothing
         if self._came > 1:
             _leave("stopped at once; what was written before is whole, and the same command goes on from there")
         in_order = signal.getsignal(signal.SIGTERM)
@@ -241,6 +261,10 @@ class _Interrupts:
     def _too_early(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process:
             _leave("stopped before it began")
+
+
+def _say_nothing(ended: threading.ExceptHookArgs) -> None:
+    """What ends a thread, such as one that feeds a worker, is the stopping itself."""
 
 
 def _leave(text: str) -> NoReturn:

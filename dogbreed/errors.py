@@ -84,6 +84,10 @@ class RequestError(DogbreedError):
         self.status = status
 
 
+#: Parts of words and of emoji, and the space of Chinese and Japanese, that Python does not count as printable.
+_JOINING = "\u200c\u200d\u3000"
+
+
 def legible(text: str) -> str:
     r"""The text on one line, with whatever cannot be seen written out: line ends, what steers a terminal, other bytes.
 
@@ -92,7 +96,7 @@ def legible(text: str) -> str:
     >>> print(legible("a\nb\x1b[31m.jpg"), legible("caf\udce9.jpg"), legible("café 犬.jpg"))
     a\nb\x1b[31m.jpg caf\xe9.jpg café 犬.jpg
     """
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in _JOINING else _escaped(c) for c in text)
 
 
 def legible_lines(text: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -12,7 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -209,8 +214,12 @@ def test_explain__a_dead_loader() -> None:
 
 
 def test_explain__no_memory() -> None:
-    for allocate in (lambda: bytearray(2**62), lambda: torch.empty(2**61, dtype=torch.uint8)):
-        with pytest.raises((MemoryError, RuntimeError)) as refused:
+    for allocate in (
+        lambda: bytearray(2**62),
+        lambda: torch.empty(2**61, dtype=torch.uint8),
+        lambda: mmap.mmap(-1, 2**46),  # an OSError, as where no process can be forked
+    ):
+        with pytest.raises((MemoryError, RuntimeError, OSError)) as refused:
             allocate()
         found = explain(refused.value)
         assert isinstance(found, ConfigError), refused.value
@@ -261,6 +270,39 @@ def test_pipe__full_output(shared_folder: Path) -> None:
     done = shell("launch.prices show > /dev/full")
     assert done.returncode == 1
     assert re.match(r"error: stdout cannot be written: No space left on device\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("output", ["full", "closed"])
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        ("raise ConfigError('a', 'b', 'go on so')", 1, "go on so"),
+        ("raise ZeroDivisionError", 1, "Traceback"),
+        ("raise SystemExit(143)", 143, ""),
+        ("raise KeyboardInterrupt", 130, "stopped; run it again"),
+    ],
+)
+def test_pipe__what_ended_the_command_goes_before_what_cannot_be_printed(
+    end: str, code: int, told: str, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    program = f"""
+import sys
+from dogbreed.commands import ends_well
+from dogbreed.errors import ConfigError
+@ends_well("run it again")
+def main():
+    print("a line that waits to be printed")
+    {end}
+sys.exit(main())
+"""
+    where = {"full": "> /dev/full", "closed": ">&3"}[output]
+    line = f"exec 3> >(true); wait $!; exec {shlex.join([sys.executable, '-c', program])} {where}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr if told else done.stderr == ""
+    assert "stdout" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 @pytest.mark.slow
@@ -337,7 +379,6 @@ def test_ctrl_c__in_a_sweep_keeps_its_trials(start: Start, long_run: list[str], 
     sweep = [f"hydra.sweep.dir={tmp_path / 'sweep'}", "hydra/sweeper=fleet", "optimizer.lr=0.1,0.2,0.3"]
     run = start("dogbreed.train", "-m", *long_run, *sweep)
     run.wait_for("if it is interrupted")
-    run.until(lambda: [one for one in run.workers() if one.is_running()])
     run.interrupt()
     assert run.end() == 130
     assert "every trial that finished is kept" in run.output
@@ -373,8 +414,66 @@ def test_ctrl_c__to_a_server_lets_it_finish(start: Start, trained_run: Path) -> 
     run = start("dogbreed.serve", "--artifact", trained_run / "artifact", "--port", 0)
     run.wait_for("dogbreed serves")
     run.wait_for('"event": "start"')
+    address = re.search(r"http://127\.0\.0\.1:\d+", run.output)
+    assert address
+
+    def answers() -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"{address[0]}/ping") as answer:
+            return answer.status == 200
+        return False
+
+    run.until(answers)
     run.interrupt()
     assert run.end() == 0
+
+
+def test_ctrl_c__at_the_question_after_ctrl_c_is_an_answer() -> None:
+    program = """
+import sys, time
+from dogbreed.commands import ends_well
+from launch.views.watching import Detached, Screen, _attend
+class Job:
+    def look(self): return False
+    def end(self): return None
+    def block(self): return "it runs"
+class Polling:
+    def wait(self, changed, show):
+        print("waiting", flush=True)
+        time.sleep(300)
+@ends_well("nothing was started")
+def main():
+    try:
+        _attend(Job(), "a-job", Polling(), Screen(print), [])
+    except Detached:
+        return 7
+sys.exit(main())
+"""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    output = ""
+
+    def read_until(text: str) -> None:
+        nonlocal output
+        end = time.monotonic() + PATIENCE_S
+        while text not in output and time.monotonic() < end and select.select([terminal], [], [], PATIENCE_S)[0]:
+            try:
+                output += os.read(terminal, 4096).decode()
+            except OSError:  # so Linux says that the other side is closed
+                break
+        assert text in output, output
+
+    try:
+        read_until("waiting")
+        os.write(terminal, b"\x03")
+        read_until("detach (d)")
+        os.write(terminal, b"\x03")
+        read_until("launch.jobs fetch a-job")
+    finally:
+        os.kill(process, signal.SIGKILL) if "launch.jobs fetch" not in output else None
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        os.close(terminal)
+    assert code == 7, output
 
 
 # --- folders that vanish, workers that die
@@ -414,9 +513,10 @@ def test_dead_worker__of_the_pictures(start: Start, long_run: list[str]) -> None
 
 @pytest.mark.slow
 def test_dead_worker__of_a_fleet(start: Start, long_run: list[str], tmp_path: Path) -> None:
-    sweep = [f"hydra.sweep.dir={tmp_path / 'sweep'}", "hydra/sweeper=fleet", "optimizer.lr=0.1,0.2,0.3"]
-    run = start("dogbreed.train", "-m", *long_run, *sweep)
-    run.until(lambda: [one for one in run.workers() if "fleet" in one.name() or one.is_running()])
+    sweep = [f"hydra.sweep.dir={tmp_path / 'sweep'}", "hydra/sweeper=fleet", "data.batch_size=4,8"]  # two stacks
+    run = start("dogbreed.train", "-m", *(one for one in long_run if "batch_size" not in one), *sweep)
+    run.wait_for("computed")  # before that it asks git and others
+    run.until(run.workers)
     run.workers()[0].kill()
     assert run.end() == 1
     assert run.output.count("error:") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -221,5 +222,7 @@ def _no_split(root: Path) -> DataError:
         got=f"no train/, valid/, val/ or test/ in {root}, which holds {', '.join(names[:5]) or 'nothing'}"
         + (", ..." if len(names) > 5 else ""),
         allowed="a folder with train/, valid/ (or val/) and test/, each with one folder per class",
-        hint=f"python -m dogbreed.data split {root} {root}-split makes one of it" if flat else "check data.root",
+        hint=f"{shlex.join(['python', '-m', 'dogbreed.data', 'split', str(root), f'{root}-split'])} makes one of it"
+        if flat
+        else "check data.root",
     )

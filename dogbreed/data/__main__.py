@@ -110,8 +110,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         line = " ".join(["python -m dogbreed.data", options.command, *_names(command)])
         raise ConfigError(f"{missing[0]} is not set", "a value for it", line)
+    known = OmegaConf.load(str(resources.files("dogbreed.conf") / f"{options.command}.yaml"))
+    _check_keys(config, OmegaConf.to_container(known))
     command.run(config)
     return 0
+
+
+def _check_keys(given: Any, known: Any, group: str = "") -> None:
+    """Compare the settings with those of a command's own file; the group of the data has its own checks.
+
+    Raises:
+        ConfigError: one is missing, there is another one, or a group is none.
+    """
+    names = [name for name in known if name != "defaults"]
+    if not isinstance(given, DictConfig):
+        raise ConfigError(f"{group[:-1]}={given}", f"a group of {', '.join(names)}", f"set {group}{names[0]}=VALUE")
+    if odd := sorted(map(str, (set(given) ^ set(names)) - {"data"})):
+        what = "is no setting" if odd[0] not in names else "was removed"
+        raise ConfigError(f"{group}{odd[0]} {what}", ", ".join(group + name for name in names), "see --help")
+    for name in names:
+        if isinstance(known[name], dict):
+            _check_keys(given[name], known[name], f"{group}{name}.")
 
 
 def _names(command: _Command) -> list[str]:
@@ -142,9 +161,19 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _out(config: DictConfig, name: str) -> Path:
-    """Where the files of a command go: where it was told to, or beside the data set."""
+    """Where the files of a command go: where it was told to, or beside the data set.
+
+    Raises:
+        ConfigError: there is nothing beside it.
+    """
+    if config.out:
+        return Path(config.out)
     root = Path(config.data.root)
-    return Path(config.out) if config.out else root.with_name(f"{root.resolve().name}-{name}")
+    if root.name in ("", ".."):  # of ., .., / and what ends so: it has another name where it stands
+        root = root.resolve()
+    if not root.name:
+        raise ConfigError(f"out=null, and nothing is beside {root}", "a folder for the files", "set out=FOLDER")
+    return root.with_name(f"{root.name}-{name}")
 
 
 def _parser() -> argparse.ArgumentParser:

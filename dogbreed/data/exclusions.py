@@ -62,7 +62,7 @@ def read_exclusions(file: str | Path, root: Path) -> dict[str, str]:
             raise ValueError(f"no file, or one of more than {_MOST_BYTES:,} bytes")
         content = Path(file).read_bytes().decode("utf-8-sig", "surrogateescape")
         header, *rows = list(csv.reader(io.StringIO(content, newline=""), strict=True)) or [[]]
-        if header != _COLUMNS or not all(len(row) == len(_COLUMNS) for row in rows):
+        if header != _COLUMNS or not all(len(row) in (0, len(_COLUMNS)) for row in rows):
             raise ValueError(f"its columns are not {' and '.join(_COLUMNS)}")
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -71,7 +71,7 @@ def read_exclusions(file: str | Path, root: Path) -> dict[str, str]:
             allowed="a CSV with the columns path and reason",
             hint=f"python -m dogbreed.data audit {root} writes one; null excludes nothing",
         ) from error
-    found = dict(rows)
+    found = dict(row for row in rows if row)  # an editor may leave empty lines
     if found and not any(_is_below(root, path) for path in found):
         raise DataError(
             got=f"data.exclude={file}: none of its {len(found)} files is in {root}, such as {next(iter(found))}",

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -159,6 +160,7 @@ def _draft_of(root: Path) -> Iterator[Path]:
         DataError: another process makes it now.
         OutputError: it cannot be written.
     """
+    root = Path(os.path.abspath(root))  # which has a name, also where it is "."
     draft = root.with_name(f".{root.name}.draft")
     with writing(root):
         draft.mkdir(parents=True, exist_ok=True)
@@ -229,4 +231,4 @@ def _tell(
     if few:
         more = ", ..." if len(few) > 5 else ""
         say(f"not in every split, for want of pictures: {', '.join(few[:5])}{more}")
-    say(f"next: python -m dogbreed.data audit {root}")
+    say(f"next: python -m dogbreed.data audit {shlex.quote(str(root))}")

@@ -73,6 +73,8 @@ def download_dataset(
     patience = Patience(retries, backoff_s, timeout_s)
     root = Path(root)
     whole = Path(os.path.abspath(root))
+    if not whole.name:
+        raise ConfigError(f"root={root}, beside which nothing can stand", "a new folder", "set root=FOLDER")
     there = not os.path.exists(_lock_of(whole)) and is_there(whole, wanted)
     if not there:
         with _workshop(whole, lambda: say(f"another process is making {root}: waiting for it")) as work:

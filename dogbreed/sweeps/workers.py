@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -20,6 +21,7 @@ from dogbreed.errors import DogbreedError, WorkerError
 
 #: One task -> its events, in order.
 Work = Callable[[Any], Iterable[Any]]
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 class Workers:
@@ -39,7 +41,8 @@ class Workers:
         for number in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work), name=f"dogbreed-fleet-{number}", daemon=True)
-            process.start()
+            with _signals_later():
+                process.start()
             theirs.close()
             self._processes.append(process)
             self._pipes.append(ours)
@@ -53,7 +56,7 @@ class Workers:
             RuntimeError: another error in a worker, with its traceback.
         """
         waiting = iter(tasks)
-        busy = {pipe for pipe in self._pipes if _give(pipe, waiting)}
+        busy = {pipe for pipe in self._pipes if self._give(pipe, waiting)}
         while busy:
             for ready in wait(list(busy)):
                 pipe = cast(Connection, ready)
@@ -65,8 +68,18 @@ class Workers:
                     yield content
                 elif kind == "error":
                     raise content if isinstance(content, DogbreedError) else RuntimeError(content)
-                elif not _give(pipe, waiting):
+                elif not self._give(pipe, waiting):
                     busy.discard(pipe)
+
+    def _give(self, pipe: Connection, waiting: Iterator[Any]) -> bool:
+        """Send the next task, if there is one."""
+        for task in waiting:
+            try:
+                pipe.send(task)
+            except OSError:  # of a worker that died before it was given anything
+                raise self._death(pipe) from None
+            return True
+        return False
 
     def _death(self, pipe: Connection) -> WorkerError:
         process = self._processes[self._pipes.index(pipe)]
@@ -103,18 +116,21 @@ def default_workers() -> int:
     return available_cores()
 
 
-def _give(pipe: Connection, waiting: Iterator[Any]) -> bool:
-    """Send the next task, if there is one."""
-    for task in waiting:
-        pipe.send(task)
-        return True
-    return False
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Let what stops a sweep wait: what a signal raises while Python forks, in its hooks, would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection, work: Work) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; who started us decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # probabilities near zero are many, and slow otherwise

@@ -116,8 +116,8 @@ def _attend(view: _View, name: str, polling: Polling, screen: Screen, where: Seq
             return _follow(view, polling, screen)
         except KeyboardInterrupt:
             screen.clear()
+            go_on()  # first, so that Ctrl-C at the question is an answer, too
             wanted = _ask()
-            go_on()
         finally:
             screen.clear()
         if wanted == "d":

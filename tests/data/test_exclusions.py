@@ -95,6 +95,12 @@ def test_exclusions__that_are_no_file_are_refused(folder: Path, file: str) -> No
         read_exclusions(folder / file, folder)
 
 
+def test_exclusions__may_have_empty_lines(folder: Path) -> None:
+    file, first = folder.parent / "list.csv", place_of(pictures(folder)[0], folder)
+    file.write_text(f"path,reason\n\n{first},blurred\n\n")
+    assert read_exclusions(file, folder) == {first: "blurred"}
+
+
 def test_exclusions__of_nothing_change_nothing(folder: Path) -> None:
     datamodule = BreedDataModule(folder, batch_size=4, exclude=exclude(folder))
     assert (datamodule.split("train").paths, datamodule.skipped) == (pictures(folder), [])

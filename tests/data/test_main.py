@@ -72,6 +72,29 @@ def test_data__positions_and_keys_are_the_same(folder: Path, command: Command) -
     assert Path("one/summary.json").read_bytes() == Path("other/summary.json").read_bytes()
 
 
+def test_data__beside_the_folder_however_it_is_named(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = os.listdir(folder / "train")
+    for below, name in (("", "."), ("train", "..")):
+        monkeypatch.chdir(folder / below)
+        assert command(data, "summary", name).code == 0
+        beside = folder.with_name(f"{folder.name}-summary")
+        assert (beside / "summary.json").is_file()
+        shutil.rmtree(beside)
+    assert sorted(os.listdir(folder / "train")) == sorted(classes)  # no folder of files that would be a class
+
+
+def test_data__splits_into_the_folder_where_it_is(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (new := tmp_path / "new").mkdir()
+    monkeypatch.chdir(new)
+    ended = command(data, "split", folder / "train", ".", "workers=0")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in new.iterdir()} == {"train", "valid", "test", "split.json"}
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -82,6 +105,12 @@ def test_data__positions_and_keys_are_the_same(folder: Path, command: Command) -
         ("audit . limits.min_sides=3", "did you mean limits.min_side"),
         ("download nowhere.zip there", "nowhere.zip"),
         ("split nowhere there", "nowhere"),
+        ("audit nowhere limits=null", "limits=None"),
+        ("summary nowhere grid=5", "grid=5"),
+        ("download nowhere.zip there +limits.max_mb=5", "limits.max_mb is no setting"),
+        ("download nowhere.zip there ~retries", "retries was removed"),
+        ("download nowhere.zip /", "root=/"),
+        ("audit /", "set out=FOLDER"),
     ],
 )
 def test_data__mistakes_are_told(command: Command, line: str, told: str) -> None:

@@ -270,3 +270,8 @@ def test_report__is_no_program_of_a_class_name(
 def test_legible__writes_out_what_cannot_be_seen() -> None:
     assert legible(STEERING).isprintable()
     assert legible("Rhodesian ridgeback, 犬, café") == "Rhodesian ridgeback, 犬, café"
+
+
+@pytest.mark.parametrize("name", ["Mu\u0308ller", "柴\u3000犬", "👩\u200d🚀", "क्\u200dष", "❤\ufe0f"])
+def test_legible__leaves_what_people_write(name: str) -> None:
+    assert legible(name) == name

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import string
+import sys
 import tarfile
 import urllib.parse
 import zipfile
@@ -159,6 +160,26 @@ def test_overrides__with_a_secret_are_refused_and_not_told(name: str, value: str
     assert value not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "main", [dogbreed.train.main, lambda: data.main(["audit", "photos", *sys.argv[1:]])], ids=["train", "audit"]
+)
+@pytest.mark.parametrize("line", ["notes=[{}", "nonsense=[{}]", "{}=1"])
+def test_overrides__with_a_secret_are_not_told_whatever_else_is_wrong(
+    line: str, main: Callable[[], Any], command: Command, told: dict[str, str], tmp_path: Path
+) -> None:
+    ended = command(main, line.format(told["MY_SECRET"]))
+
+    assert (ended.code, "holds the value of $MY_SECRET" in ended.err) == (1, True), ended.err
+    assert leaks((ended.out + ended.err).encode(), told) == []
+
+
+def test_errors__tell_no_secret_that_was_given_as_a_path(command: Command, told: dict[str, str]) -> None:
+    ended = command(dogbreed.predict.main, "--artifact", told["HF_TOKEN"], "dog.jpg")
+
+    assert (ended.code, "***" in ended.err) == (1, True), ended.err
+    assert leaks((ended.out + ended.err).encode(), told) == []
+
+
 @settings(max_examples=100, deadline=None)
 @given(SECRETS.filter(lambda value: not set(value) & set("/@:$%=")))
 def test_passwords_of_addresses__are_secrets(password: str) -> None:
@@ -189,16 +210,24 @@ def test_plan__refuses_an_address_with_a_secret(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["notes=['${oc.env:MY_TOKEN}']", "data.root=${oc.env:MY_TOKEN}", "+a=${oc.env:MY_TOKEN,x}"]
+    "line",
+    [
+        "notes=['${oc.env:MY_TOKEN}']",
+        "data.root=${oc.env:MY_TOKEN}",
+        "+a=${oc.env:MY_TOKEN,x}",
+        "+a=${oc.env:MY_PROXY}",
+    ],
 )
 def test_train__reads_no_secret_into_its_config(
     line: str, command: Command, small_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "correct-horse-battery-staple")
+    monkeypatch.setenv("MY_PROXY", "http://me:correct-horse@proxy:8080")
 
     ended = command(dogbreed.train.main, *small_run, line, f"hydra.run.dir={tmp_path / 'run'}")
 
-    assert (ended.code, "${oc.env:MY_TOKEN}" in ended.err) == (1, True), ended.err
+    assert (ended.code, "${oc.env:MY_" in ended.err) == (1, True), ended.err
+    assert "correct-horse" not in ended.out + ended.err
     assert not (tmp_path / "run/config.yaml").exists()
 
 

@@ -23,6 +23,7 @@ from dogbreed.models.schedules import cosine_with_warmup
 from dogbreed.sweeps.fleet import Fleet, Outcome
 from dogbreed.sweeps.halving import Halving
 from dogbreed.sweeps.recipe import Recipe
+from dogbreed.sweeps.workers import Workers
 from tests.sweeps.alone import train_alone
 
 CLASSES, FEATURES = 6, 10
@@ -179,6 +180,18 @@ def test_fleet__killed_worker_is_one_clear_error() -> None:
         train_fleet(2, recipes, on_epoch=kill)
 
 
+def test_workers__that_died_before_their_first_task_are_one_clear_error() -> None:
+    workers = Workers(lambda task: [task], 2)
+    for pid in worker_pids():
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        with pytest.raises(WorkerError, match="ended by SIGKILL"):
+            list(workers.run([b"x" * 10_000_000]))
+    finally:
+        workers.close()
+
+
 _PARENT = """
 import multiprocessing, torch
 from functools import partial
@@ -186,6 +199,7 @@ from dogbreed.features.views import FeatureViews
 from dogbreed.models.heads import LinearHead
 from dogbreed.sweeps.fleet import Fleet
 from dogbreed.sweeps.recipe import Recipe
+from dogbreed.sweeps.workers import Workers
 
 def tell(number, row):
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)

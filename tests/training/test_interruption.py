@@ -318,6 +318,24 @@ def test_save_checkpoint__after_a_kill_between_its_two_renames(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
 
 
+def test_save_checkpoint__last_is_there_until_the_new_one_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        AtomicCheckpointIO().save_checkpoint({"number": number}, tmp_path / LAST)
+    replace = os.replace
+
+    def refuse_last(source: Path, target: Path) -> None:
+        if target.name == LAST:
+            raise OSError("the disk is gone")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_last)
+    with pytest.raises(OutputError, match="the disk is gone"):
+        AtomicCheckpointIO().save_checkpoint({"number": 2}, tmp_path / LAST)
+    assert saved(tmp_path / LAST) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be told to forget its pages")
 def test_save_checkpoint__on_a_disk_that_keeps_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     AtomicCheckpointIO().save_checkpoint({"number": 0}, tmp_path / LAST)
