@@ -5,6 +5,7 @@ A defect of the library keeps its traceback.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
@@ -23,7 +24,8 @@ from dogbreed.arguments import secrets_of
 from dogbreed.errors import ConfigError, DataError, DogbreedError, OutputError, WorkerError
 
 #: Exit codes as shells count: 128 and the number of the signal. Windows has no SIGPIPE.
-INTERRUPTED, READER_GONE = 128 + signal.SIGINT, 128 + getattr(signal, "SIGPIPE", 13)
+_SIGNAL = 128
+INTERRUPTED, READER_GONE = _SIGNAL + signal.SIGINT, _SIGNAL + getattr(signal, "SIGPIPE", 13)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _DISK = _FULL | {errno.EACCES, errno.EPERM}
@@ -63,11 +65,13 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
                         raise
                 except KeyboardInterrupt as interrupt:
                     tell(f"stopped; {stopped}")
-                    return int(getattr(interrupt, "code", INTERRUPTED))
+                    return _interrupts.leave_with(int(getattr(interrupt, "code", INTERRUPTED)))
                 except SystemExit as end:
                     if _interrupts.came and end.code in (None, 1):  # so Lightning ends at Ctrl-C
                         tell(f"stopped; {stopped}")
-                        return INTERRUPTED
+                        return _interrupts.leave_with(INTERRUPTED)
+                    if isinstance(end.code, int) and end.code > _SIGNAL:
+                        _interrupts.leave_with(end.code)
                     raise
                 except Exception as error:
                     return _end(error)
@@ -214,7 +218,7 @@ class _Interrupts:
     """
 
     def __init__(self) -> None:
-        self._came, self._process = 0, os.getpid()
+        self._came, self._process, self._is_command = 0, os.getpid(), False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -235,6 +239,17 @@ class _Interrupts:
         """Answer Ctrl-C from now on, before the command itself has begun."""
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._too_early)
+        self._is_command = True
+
+    def leave_with(self, code: int) -> int:
+        """End the process, if it is a command of ours, with this exit code before Python puts anything away.
+
+        An exception that a signal raises in the middle of `multiprocessing.Queue.put` may leave its lock taken
+        (https://bugs.python.org/issue29988), and Python would wait for that for ever.
+        """
+        if self._is_command and os.getpid() == self._process:
+            atexit.register(_leave_quietly, code)  # what is registered last runs first
+        return code
 
     def forget(self) -> None:
         """The next one is the first again."""
@@ -265,6 +280,13 @@ class _Interrupts:
 
 def _say_nothing(ended: threading.ExceptHookArgs) -> None:
     """What ends a thread, such as one that feeds a worker, is the stopping itself."""
+
+
+def _leave_quietly(code: int) -> NoReturn:
+    for child in sys.modules["multiprocessing"].active_children() if "multiprocessing" in sys.modules else ():
+        child.terminate()
+    _drop_unprinted()
+    os._exit(code)
 
 
 def _leave(text: str) -> NoReturn:

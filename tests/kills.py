@@ -176,11 +176,12 @@ class Campaign:
 
     def run(self, kills: int, seconds: float) -> None:
         """Round after round, command after command, until there were so many kills or so many seconds are over."""
-        end, names = time.monotonic() + seconds, list(self.tallies)
+        end, names, done = time.monotonic() + seconds, list(self.tallies), 0
         with tqdm(total=kills, desc="killed", disable=None) as progress:
-            while progress.n < kills and time.monotonic() < end:
-                name = min(names, key=self._paid)
-                progress.update(self.round(name, kills - int(progress.n)))
+            while done < kills and time.monotonic() < end:
+                killed = self.round(min(names, key=self._paid), kills - done)
+                progress.update(killed)
+                done += killed
 
     def _paid(self, name: str) -> float:
         """What grows with a command's kills, faster for one that takes longer: the cheap ones get more of them."""

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_kills__every_command_ends_as_if_nobody_had_killed_it() -> None:
     """In a process of its own: a copy of this one would have its threads' locks and none of its threads."""
-    settings = ["--kills", "12", "--seconds", "600", "--seed", "1", "--fresh", "0"]
+    settings = ["--kills", "12", "--seconds", "300", "--seed", "1", "--fresh", "0"]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.kills", *settings],
         capture_output=True,

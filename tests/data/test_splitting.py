@@ -204,7 +204,7 @@ copy = splitting._copy
 def slowly(file, target):
     copy(file, target)
     print("one", flush=True)
-    time.sleep(0.2)
+    time.sleep(300)
 splitting._copy = slowly
 splitting.split_folder(sys.argv[1], sys.argv[2], val_fraction=0.1, test_fraction=0.2, seed=0, files="copy", say=print)
 """
@@ -215,7 +215,7 @@ def test_split__killed_and_run_again_is_whole(source: Path, tmp_path: Path) -> N
     arguments = [sys.executable, "-c", _SLOWLY, str(source), str(root)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "one\n"
+        assert process.stdout.readline().startswith("one")  # several threads print
         with pytest.raises(DataError, match="another process"):
             split(source, root)
         process.send_signal(signal.SIGKILL)
