@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dogbreed.errors import ConfigError, did_you_mean
-from dogbreed.files import writing
+from dogbreed.files import write_bytes
 from dogbreed.health.smdebug.trial import Array, Place, Trial
 
 _PLAIN = ("mean", "min", "max", "std", "variance", "sum", "prod", "l1", "l2")
@@ -135,9 +136,9 @@ def draw(found: Sequence[Curve], path: Path, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     for text in axes.legend(fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)  # a name may hold $
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix[1:] or None)
+    write_bytes(path, content.getvalue())
 
 
 def _chosen(trial: Trial, wanted: str | None) -> set[str]:

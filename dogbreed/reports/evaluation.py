@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dogbreed.files import write_csv, writing
+from dogbreed.files import write_bytes, write_csv
 
 Counts = npt.NDArray[np.int64]
 
@@ -96,5 +97,6 @@ def _draw(path: Path, confusion: Counts, class_names: Sequence[str], title: str)
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=colour)
     figure.colorbar(image, ax=axes, shrink=0.6, fraction=0.04, pad=0.02, label="share of the true class")
-    with writing(path):
-        figure.savefig(path, dpi=150 if len(class_names) <= 60 else 200)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150 if len(class_names) <= 60 else 200)
+    write_bytes(path, content.getvalue())

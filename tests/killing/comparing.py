@@ -21,16 +21,18 @@ from dogbreed.training.interruption import check_checkpoint
 #: Names that `dogbreed.files` and its like give to what is not whole yet.
 TEMPORARY = re.compile(r"\..+")
 
-#: What says when and how fast a run was, or how often it was begun, and so differs from one run to the next.
+#: What says when, how fast or with which revision a run was, or how often it was begun: it differs between runs.
 _TIMED = ("health.json", "profile.json", "samples.jsonl", "speed.json", "lock", "train.log", "index.jsonl")
 _PASSING = re.compile(r"/steps/|/pixels-[^/]*\.json$")
-_TIMES = ("started", "seconds", "made", "took", "elapsed", "seconds_per_picture", "time")
+_TIMES = ("git", "started", "seconds", "made", "took", "elapsed", "seconds_per_picture", "time")
 
 
 def files(folder: Path) -> Iterator[Path]:
     """Every file below a folder that has its final name, sorted; Hydra's own folder is not ours."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(TEMPORARY.fullmatch(part) for part in path.relative_to(folder).parts):
+        parts = path.relative_to(folder).parts
+        # Lightning appends to its log of steps, which nothing of ours reads.
+        if path.is_file() and "steps" not in parts and not any(TEMPORARY.fullmatch(part) for part in parts):
             yield path
 
 
