@@ -85,7 +85,10 @@ def kill(pid: int, *, group: bool) -> list[psutil.Process]:
     family = []
     with suppress(psutil.NoSuchProcess):
         family = psutil.Process(pid).children(recursive=True)
-    (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+    if group:
+        with suppress(ProcessLookupError):  # it has not made its group yet
+            os.killpg(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return family
 
