@@ -53,6 +53,7 @@ class ResumableCheckpoint(ModelCheckpoint):
             moved[key] = _moved(state_dict[key], folder)
         moved["best_k_models"] = {_moved(path, folder): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(moved)
+        self.current_score = state_dict["current_score"]  # which Lightning saves, and leaves out here
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where the run begins, unless it continues; what killed processes left half written is removed."""

@@ -121,6 +121,10 @@ def _content(path: Path) -> Any:
         return "there"
     if path.suffix == ".ckpt":
         return _plain(torch.load(path, weights_only=True))
+    if path.name == "config.yaml":  # of a winner that was killed and resumed says so
+        return path.read_text().replace("\nresume: true", "\nresume: false")
+    if path.name == "run.json":
+        return _without_times(json.loads(re.sub(" resume=(true|false)", "", path.read_text())))
     if path.suffix == ".json":
         return _without_times(json.loads(path.read_bytes()))
     if path.suffix == ".jsonl":
