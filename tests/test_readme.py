@@ -34,7 +34,7 @@ def test_readme__library_example_runs_without_hydra_or_aws(shared_folder: Path, 
 def test_readme__commands_run(tmp_path: Path) -> None:
     (block,) = re.findall(r"<!-- every command.*?-->\n```bash\n(.*?)```", README, re.S)
     commands = [line for line in block.splitlines() if line and not line.startswith("#")]
-    assert len(commands) == 8
+    assert len(commands) == 10
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     outputs = []
     for command in commands:
