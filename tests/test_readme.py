@@ -50,13 +50,15 @@ def test_readme__commands_run(tmp_path: Path) -> None:
     assert "untrained" in outputs[0]
     assert "winner: trial" in outputs[1]
     assert (tmp_path / "runs/sweep/winner/artifact/artifact.json").exists()
-    assert "resnet18" in outputs[2]
-    assert "120 pictures of test" in outputs[3]
+    assert (tmp_path / "data/sample-summary/samples.jpg").exists()
+    assert "640 pictures of 10 classes looked at: nothing wrong" in outputs[3]
+    assert "resnet18" in outputs[4]
+    assert "120 pictures of test" in outputs[5]
     assert re.search(r"health: of 26 rules 0 found something", outputs[0])
-    assert re.search(r"Overfit +IssuesFound", outputs[4]), "by AWS's thresholds a healthy probe is overfit"
-    assert "report.html" in outputs[5]
-    assert "Tiger mastiff" in outputs[6]
-    answers = [json.loads(line) for line in outputs[7].splitlines()]
+    assert re.search(r"Overfit +IssuesFound", outputs[6]), "by AWS's thresholds a healthy probe is overfit"
+    assert "report.html" in outputs[7]
+    assert "Tiger mastiff" in outputs[8]
+    answers = [json.loads(line) for line in outputs[9].splitlines()]
     assert len(answers) == 120
     right = sum(answer["class_name"] == Path(answer["path"]).parent.name for answer in answers)
     assert right / 120 == pytest.approx(json.loads((tmp_path / "runs/first/metrics.json").read_text())["test/acc"])
