@@ -37,7 +37,7 @@ STEERING = "\x1b]0;owned\x07\x1b[2J\u202egpj.exe"
         "+health.rules.Mine._target_=pathlib.Path.touch",
         "+health.rules.Mine={_target_: pathlib.Path.touch, self: x}",
         "health.rules.Overfit._target_=subprocess.check_output",
-        "health=../../../../tmp/evil",
+        "health=../../../../elsewhere/evil",
         "+health@data=default",
         "health.every_n_steps=${oc.env:AWS_SECRET_ACCESS_KEY}",
     ],
@@ -107,8 +107,8 @@ def test_resumed_sweep__trains_nothing_that_it_did_not_propose(
 # --- paths
 
 
-@pytest.mark.parametrize("folder", ["/", "/tmp/old", "../.."])
-@pytest.mark.parametrize("path", ["/etc/passwd", "/tmp/old/../../etc/passwd", "../../etc/passwd"])
+@pytest.mark.parametrize("folder", ["/", "/elsewhere/old", "../.."])
+@pytest.mark.parametrize("path", ["/etc/passwd", "/elsewhere/old/../../etc/passwd", "../../etc/passwd"])
 def test_checkpoint__names_no_file_outside_of_its_folder(path: str, folder: str, tmp_path: Path) -> None:
     callback = ResumableCheckpoint(tmp_path, "val/acc", "max")
     score = torch.tensor(0.5)
