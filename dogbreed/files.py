@@ -24,8 +24,11 @@ def is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
+_ELSEWHERE = "free some space or choose another place (hydra.run.dir=FOLDER for a run)"
+
+
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, hint: str = _ELSEWHERE) -> Iterator[None]:
     """Turn what the system says about a full disk or a read-only folder into an error that names `path`.
 
     Raises:
@@ -37,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(
             got=f"{path} cannot be written: {error.strerror or error}",
             allowed="a folder that can be written, with room on its disk",
-            hint="free some space or choose another place (hydra.run.dir=FOLDER for a run)",
+            hint=hint,
         ) from error
 
 

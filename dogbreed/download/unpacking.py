@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from dogbreed.download.names import NameRefused, Names, is_left_out, shown
 from dogbreed.download.tars import is_tar, tar_members
 from dogbreed.download.zips import is_zip, zip_members
 from dogbreed.errors import DataError, OutputError
+from dogbreed.files import writing
 
 Item = TypeVar("Item")
 
@@ -80,21 +82,8 @@ def unpack_archive(archive: Path, folder: Path, limits: ArchiveLimits, label: st
     return unpacked
 
 
-@contextmanager
-def on_disk(path: Path) -> Iterator[None]:
-    """Turn what the system says about a full disk or a read-only folder into an error that names `path`.
-
-    Raises:
-        OutputError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            got=f"{path} cannot be written: {error.strerror or error}",
-            allowed="a folder that can be written, with room on its disk",
-            hint="free some space, or choose another root, and run the same command again",
-        ) from error
+#: Turns what the system says about a full disk or a read-only folder into an error that names the path.
+on_disk = partial(writing, hint="free some space, or choose another root, and run the same command again")
 
 
 def check_room(path: Path, needed: int, what: str) -> None:
