@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.commands import hear_early
+from dogbreed.interrupts import ctrl_c
 
 if TYPE_CHECKING:
     from dogbreed.data.datamodule import BreedDataModule
@@ -49,7 +49,7 @@ __all__ = [
     "save_artifact",
 ]
 
-hear_early(__name__)
+ctrl_c.hear_early(__name__)
 
 
 def __getattr__(name: str) -> Any:

@@ -62,7 +62,7 @@ class HealthError(DogbreedError):
 
 
 class OutputError(DogbreedError):
-    """A file or directory that cannot be written."""
+    """A file or folder that cannot be written, or not be read for the same reasons."""
 
 
 class WorkerError(DogbreedError):

@@ -12,9 +12,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dogbreed.commands import explain, is_output_broken, tell, was_interrupted
+from dogbreed.commands import explain, tell
 from dogbreed.errors import OutputError, WorkerError
+from dogbreed.interrupts import ctrl_c
 from dogbreed.runs import command, is_first_process
+from dogbreed.streams import is_output_broken
 from dogbreed.training.interruption import LAST
 
 
@@ -26,7 +28,7 @@ class Stopped(SystemExit):
     """
 
     def __init__(self, where: str = "") -> None:
-        self.number = signal.SIGINT if was_interrupted() else signal.SIGTERM
+        self.number = signal.SIGINT if ctrl_c.came else signal.SIGTERM
         super().__init__(128 + self.number)
         self.where = where
 
@@ -74,4 +76,4 @@ def _stopped(error: BaseException) -> Stopped | None:
     if isinstance(error, KeyboardInterrupt | SIGTERMException):
         return Stopped()
     # So Lightning answers a Ctrl-C before it listens to SIGTERM.
-    return Stopped() if isinstance(error, SystemExit) and error.code == 1 and was_interrupted() else None
+    return Stopped() if isinstance(error, SystemExit) and error.code == 1 and ctrl_c.came else None

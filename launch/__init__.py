@@ -8,14 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.commands import hear_early
+from dogbreed.interrupts import ctrl_c
 
 if TYPE_CHECKING:
     from launch.hosting.temporary import endpoint
 
 __all__ = ["endpoint"]
 
-hear_early(__name__)
+ctrl_c.hear_early(__name__)
 
 
 def __getattr__(name: str) -> Any:

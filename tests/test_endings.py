@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
 import pty
 import re
+import resource
 import select
 import shlex
 import shutil
@@ -239,6 +241,26 @@ def test_explain__a_file_that_is_missing_is_a_defect(tmp_path: Path) -> None:
     assert explain(missing.value) is None
 
 
+def test_explain__a_file_that_its_disk_does_not_give() -> None:
+    with pytest.raises(OSError, match="Input/output") as refused:
+        Path("/proc/self/mem").read_bytes()  # where nothing is at its beginning
+    assert isinstance(found := explain(refused.value), OutputError)
+    assert "cannot be read or written: Input/output error" in found.got
+
+
+def test_explain__the_limits_of_the_system(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) // 2, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as refused:
+            (tmp_path / "dog.jpg").write_bytes(b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for error in (refused.value, BlockingIOError(errno.EAGAIN, "no process"), RuntimeError("can't start new thread")):
+        assert isinstance(found := explain(error), ConfigError)
+        assert "ulimit -n" in found.allowed
+
+
 def test_explain__a_full_disk(tiny_disk: Path) -> None:
     with pytest.raises(OSError, match="No space") as full:
         (tiny_disk / "large").write_bytes(bytes(100_000))
@@ -337,8 +359,9 @@ def test_ctrl_c__in_the_fit_leaves_a_checkpoint_and_the_command_that_goes_on(sta
     run.interrupt()
     assert run.end() == 130
     assert "stopped by SIGINT in epoch" in run.output
-    again = start("dogbreed.train", *continuing(run.output)[1:], "trainer.max_epochs=2")
-    assert again.end() == 0 or "trainer.max_epochs" in again.output
+    (epoch,) = re.findall(r"stopped by SIGINT in epoch (\d+)", run.output)
+    again = start("dogbreed.train", *continuing(run.output)[1:], f"trainer.max_epochs={int(epoch) + 2}")
+    assert again.end() == 0
     assert "continuing from" in again.output
 
 

@@ -111,6 +111,11 @@ def test_sweep__goes_on_with_a_winner_that_was_killed_after_its_metrics(sweep: S
     assert sweep(*SPACE, "resume=true").code == 0
     assert (out / "winner" / "artifact" / "artifact.json").exists()
     assert (out / "summary.json").read_text() == summary
+    (out / "best.yaml").write_text("trial: [")
+    ended = sweep(*SPACE, "resume=true")
+    assert ended.code == 1
+    assert "best.yaml does not say which trial" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_sweep__goes_on_with_the_command_it_offers(sweep: Sweep, out: Path, command: Command) -> None:

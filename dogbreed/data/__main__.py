@@ -79,9 +79,13 @@ def _split(config: DictConfig) -> None:
 
     settings = _plain(config)
     source, root = Path(settings.pop("source")), Path(settings.pop("root"))
-    looks, thumbnails = look_at(source, walk_classes(source).files, settings.pop("workers"))
-    pairs = find_duplicates([look.digest for look in looks], thumbnails, tints_of(looks))
-    split_folder(source, root, groups=groups_of(pairs, looks), say=print, **settings)
+    workers = settings.pop("workers")
+
+    def find_groups() -> list[set[str]]:
+        looks, thumbnails = look_at(source, walk_classes(source).files, workers)
+        return groups_of(find_duplicates([look.digest for look in looks], thumbnails, tints_of(looks)), looks)
+
+    split_folder(source, root, find_groups=find_groups, say=print, **settings)
 
 
 class _Command(NamedTuple):

@@ -36,7 +36,7 @@ def split_folder(
     test_fraction: float,
     seed: int,
     files: str,
-    groups: Sequence[set[str]] | None = None,
+    find_groups: Callable[[], Sequence[set[str]]] = tuple,
     say: Callable[[str], None],
 ) -> dict[str, Counter[str]]:
     """Make `root` with train/, valid/ and test/ of the class folders in `source`: the pictures of each split and class.
@@ -52,7 +52,8 @@ def split_folder(
         test_fraction: the same for test.
         seed: of the choice.
         files: "copy", or "link" for hard links, which take no room.
-        groups: paths below `source`, with "/", of pictures that must not be parted, no picture in two; None for none.
+        find_groups: paths below `source`, with "/", of pictures that must not be parted, no picture in two; asked once
+            the settings are found to work, for it takes long.
         say: told of each result, a line at a time.
 
     Raises:
@@ -64,7 +65,8 @@ def split_folder(
     shares = {"val": val_fraction, "test": test_fraction}
     _check(source, root, shares, files)
     class_of = _scan(source, say)
-    split_of = stratify(class_of, groups or (), shares, seed)
+    groups = find_groups()
+    split_of = stratify(class_of, groups, shares, seed)
     counts = {split: Counter(class_of[path] for path in class_of if split_of[path] == split) for split in SPLITS}
     if lost := sorted(set(class_of.values()) - counts["train"].keys()):
         raise DataError(
@@ -80,7 +82,7 @@ def split_folder(
         with _draft_of(root) as draft:
             _place_all(source, draft, split_of, files)
             write_json(draft / RECORD, record)
-    _tell(root, counts, split_of, groups or (), say)
+    _tell(root, counts, split_of, groups, say)
     return counts
 
 

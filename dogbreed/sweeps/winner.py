@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from dogbreed.checking import needs_pixels
-from dogbreed.errors import ConfigError
+from dogbreed.errors import ConfigError, DataError
 from dogbreed.files import write_json, writing
 from dogbreed.prepare import say
 from dogbreed.reports.sweep_report import write_sweep_report
@@ -94,11 +94,22 @@ def _train_alone(jobs: JobEngine, trial: Trial, report: bool) -> dict[str, float
 
 
 def _move_aside(directory: Path, number: int) -> None:
-    """Keep the winner of before under another name, if it was another trial."""
+    """Keep the winner of before under another name, if it was another trial.
+
+    Raises:
+        DataError: nothing says any more which trial it was.
+    """
     best, folder = directory / "best.yaml", directory / _FOLDER
     if not best.exists() or not folder.exists():
         return
-    before = int(yaml.safe_load(best.read_text())["trial"])  # a number, since it names a folder
+    try:
+        before = int(yaml.safe_load(best.read_text(encoding="utf-8"))["trial"])  # a number, since it names a folder
+    except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        raise DataError(
+            got=f"{best} does not say which trial {folder} is",
+            allowed="what the sweep wrote",
+            hint="move both away, and run the same command again: they are made anew",
+        ) from error
     if before != number:
         with writing(folder):
             folder.rename(directory / f"{_FOLDER}_was_{before}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dogbreed.commands import go_on
+from dogbreed.interrupts import ctrl_c
 from launch.backends import Backend
 from launch.connect import jobs_command
 from launch.views.polling import Polling
@@ -116,7 +116,7 @@ def _attend(view: _View, name: str, polling: Polling, screen: Screen, where: Seq
             return _follow(view, polling, screen)
         except KeyboardInterrupt:
             screen.clear()
-            go_on()  # first, so that Ctrl-C at the question is an answer, too
+            ctrl_c.forget()  # first, so that Ctrl-C at the question is an answer, too
             wanted = _ask()
         finally:
             screen.clear()

@@ -114,7 +114,7 @@ def test_split__holds_all_pictures_once_in_their_classes(source: Path, tmp_path:
 def test_split__keeps_groups_together_across_classes(source: Path, tmp_path: Path) -> None:
     paths = sorted(files_of(source))
     groups = [{paths[0], paths[1]}, {paths[2], paths[12]}, {paths[20], paths[30], paths[31]}]
-    _, lines = split(source, tmp_path / "new", groups=groups)
+    _, lines = split(source, tmp_path / "new", find_groups=lambda: groups)
     found = of_split(tmp_path / "new")
     assert all(len({found[path] for path in group}) == 1 for group in groups)
     assert "3 groups of 7 pictures" in lines[-2]
@@ -175,7 +175,7 @@ def test_split__leaves_junk_out_and_takes_damaged_pictures_along(source: Path, t
 )
 def test_split__settings_that_cannot_work(source: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        split(source, tmp_path / "new", **changes)
+        split(source, tmp_path / "new", find_groups=lambda: pytest.fail("looked before it checked"), **changes)
 
 
 def test_split__folders_that_cannot_work(source: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_split__folders_that_cannot_work(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         split(tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(DataError, match="belong together"):
-        split(source, tmp_path / "new", val_fraction=0.7, groups=[set(files_of(source))])
+        split(source, tmp_path / "new", val_fraction=0.7, find_groups=lambda: [set(files_of(source))])
     assert not (tmp_path / "new").exists()
 
 

@@ -1,0 +1,113 @@
+"""Ctrl-C: the first ends a command in order; the second, while it does so, at once."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+from dogbreed.streams import drop_unprinted
+
+#: The exit code, as shells count: 128 and the number of the signal.
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class CtrlC:
+    """What Ctrl-C does in this process.
+
+    Where somebody stops in order at SIGTERM (Lightning after the batch, a sweep), the first goes to them.
+    """
+
+    def __init__(self) -> None:
+        self._came, self._process, self._is_command = 0, os.getpid(), False
+
+    @property
+    def came(self) -> bool:
+        """Whether there was one."""
+        return self._came > 0
+
+    def forget(self) -> None:
+        """It was answered by something else than the end: the next one is the first again."""
+        self._came = 0
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Answer it within the block, unless it is ignored (nohup, a script's &) or somebody else's."""
+        ours = threading.current_thread() is threading.main_thread()
+        before = signal.getsignal(signal.SIGINT)
+        if not ours or before not in (signal.default_int_handler, self._too_early):
+            yield
+            return
+        self._came, self._process = 0, os.getpid()
+        signal.signal(signal.SIGINT, self._answer)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def hear_early(self, package: str) -> None:
+        """Let it end a command of `package` in one line, also while that still imports torch, which takes seconds.
+
+        Args:
+            package: that is imported, by `python -m package.command` or by anybody else, who is left alone.
+        """
+        asked = sys.orig_argv
+        is_command = sys.argv[:1] == ["-m"] and "-m" in asked  # what sys.argv begins with while Python looks for it
+        if not is_command or asked[asked.index("-m") + 1].split(".")[0] != package:
+            return
+        self._is_command = True
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._too_early)
+
+    def leave_with(self, code: int) -> int:
+        """End the process, if it is a command of ours, with this exit code before Python puts anything away.
+
+        An exception that a signal raises in the middle of `multiprocessing.Queue.put` may leave its lock taken
+        (https://bugs.python.org/issue29988), and Python would wait for that for ever.
+        """
+        if self._is_command and os.getpid() == self._process:
+            atexit.register(_leave_quietly, code)  # what is registered last runs first
+        return code
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a forked worker: the terminal sends it to all; who forked decides
+        self._came += 1
+        threading.excepthook = _say_nothing
+        if self._came > 1:
+            _leave("stopped at once; what was written before is whole, and the same command goes on from there")
+        in_order = signal.getsignal(signal.SIGTERM)
+        if callable(in_order):
+            in_order(number, frame)
+        else:
+            raise KeyboardInterrupt
+
+    def _too_early(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._process:
+            _leave("stopped before it began")
+
+
+def _say_nothing(ended: threading.ExceptHookArgs) -> None:
+    """What ends a thread, such as one that feeds a worker, is the stopping itself."""
+
+
+def _leave_quietly(code: int) -> NoReturn:
+    for child in sys.modules["multiprocessing"].active_children() if "multiprocessing" in sys.modules else ():
+        child.terminate()
+    drop_unprinted()
+    os._exit(code)
+
+
+def _leave(text: str) -> NoReturn:
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode())
+    os._exit(INTERRUPTED)
+
+
+ctrl_c = CtrlC()
