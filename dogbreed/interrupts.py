@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -16,6 +17,8 @@ from dogbreed.streams import drop_unprinted
 
 #: The exit code, as shells count: 128 and the number of the signal.
 INTERRUPTED = 128 + signal.SIGINT
+
+_A_MOMENT_S = 0.02
 
 
 class CtrlC:
@@ -45,10 +48,13 @@ class CtrlC:
             yield
             return
         self._came, self._process = 0, os.getpid()
+        unraisable = sys.unraisablehook
         signal.signal(signal.SIGINT, self._answer)
+        sys.unraisablehook = partial(self._raise_again, unraisable)
         try:
             yield
         finally:
+            sys.unraisablehook = unraisable
             signal.signal(signal.SIGINT, before)
 
     def hear_early(self, package: str) -> None:
@@ -87,6 +93,14 @@ class CtrlC:
             in_order(number, frame)
         else:
             raise KeyboardInterrupt
+
+    def _raise_again(self, told: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs) -> None:
+        """Where it came amid a `__del__`, or what is called at a fork: no exception gets out of there."""
+        if not self._came or not isinstance(lost.exc_value, KeyboardInterrupt):
+            told(lost)
+            return
+        self.forget()
+        threading.Timer(_A_MOMENT_S, os.kill, (self._process, signal.SIGINT)).start()
 
     def _too_early(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process:

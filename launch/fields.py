@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from dogbreed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Wrong(ConfigError):
@@ -37,11 +42,6 @@ def whole(name: str, value: object, least: int) -> ConfigError | None:
     return wrong(name, value, f"a whole number >= {least}")
 
 
-def truth(name: str, value: object) -> ConfigError | None:
-    """Whether it is true or false."""
-    return None if isinstance(value, bool) else wrong(name, value, "true or false")
-
-
 def positive(name: str, value: object) -> ConfigError | None:
     """Whether it is a number above 0, and not infinite; None may stand for it."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -50,21 +50,30 @@ def positive(name: str, value: object) -> ConfigError | None:
     return wrong(name, value, "a number above 0")
 
 
-def text(name: str, value: object) -> ConfigError | None:
-    """Whether it is a text; None may stand for it."""
-    if value is None or isinstance(value, str):
-        return None
-    return wrong(name, value, f"a text, in quotes: \"...{name}='{value}'\"")
+def typed(settings: DataclassInstance) -> Iterator[ConfigError]:
+    """Whether texts, lists and maps of them, and true or false are what the dataclass declares."""
+    for field in fields(settings):
+        kind, name, value = str(field.type), field.name, getattr(settings, field.name)
+        if kind.startswith("str"):
+            yield from _text(name, value, may_be_null="None" in kind)
+        elif kind == "bool" and not isinstance(value, bool):
+            yield wrong(name, value, "true or false")
+        elif kind == "Sequence[str]":
+            if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+                yield wrong(name, value, f"a list of texts: {name}=[ONE,ANOTHER]")
+        elif kind.startswith("Mapping[str, str"):
+            if isinstance(value, Mapping):
+                for key, text in value.items():
+                    yield from _text(f"{name}.{key}", text, may_be_null=True)
+            else:
+                yield wrong(name, value, "names and texts")
 
 
-def texts(name: str, value: object) -> Iterator[ConfigError]:
-    """Whether it is texts by their names."""
-    if not isinstance(value, Mapping):
-        yield wrong(name, value, "names and texts")
-        return
-    for key, text in value.items():
-        if text is not None and not isinstance(text, str):
-            yield wrong(f"{name}.{key}", text, f"a text, in quotes: \"...{name}.{key}='{text}'\"")
+def _text(name: str, value: object, *, may_be_null: bool) -> Iterator[ConfigError]:
+    if value is None and not may_be_null:
+        yield wrong(name, "null", "a text")
+    elif value is not None and not isinstance(value, str):
+        yield wrong(name, value, f"a text, in quotes: \"...{name}='{value}'\"")
 
 
 def wrong(name: str, value: object, allowed: str) -> ConfigError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dogbreed.errors import ConfigError, did_you_mean
-from launch.fields import Wrong, one_of, positive, refuse, texts, truth, whole, wrong
+from launch.fields import Wrong, one_of, positive, refuse, typed, whole, wrong
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -62,7 +62,9 @@ class JobSettings:
     measured_run: str | None
 
     def __post_init__(self) -> None:
-        refuse([*self._numbers(), *self._others()])
+        refuse([one_of("backend", self.backend, BACKENDS), one_of("input_mode", self.input_mode, INPUT_MODES)])
+        refuse([*typed(self), *self._numbers()])
+        refuse([*self._others()])
 
     def _numbers(self) -> Iterator[ConfigError | None]:
         for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
@@ -74,14 +76,8 @@ class JobSettings:
             yield positive(name, getattr(self, name))
 
     def _others(self) -> Iterator[ConfigError | None]:
-        yield one_of("backend", self.backend, BACKENDS)
-        yield one_of("input_mode", self.input_mode, INPUT_MODES)
         if self.debugger not in (None, "existing_customer"):
             yield wrong("debugger", self.debugger, "null, or existing_customer: AWS closed it to new ones")
-        for name in ("spot", "checkpoints", "network_isolation", "encrypt_traffic", "tensorboard"):
-            yield truth(name, getattr(self, name))
-        for name in ("channels", "environment", "tags"):
-            yield from texts(name, getattr(self, name))
         if bool(self.subnets) != bool(self.security_groups):
             yield wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
         if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
@@ -111,13 +107,13 @@ class TunerSettings:
         refuse([*self._problems()])
 
     def _problems(self) -> Iterator[ConfigError | None]:
+        yield from typed(self)
         yield one_of("strategy", self.strategy, STRATEGIES)
         yield one_of("warm_start_type", self.warm_start_type, WARM_STARTS)
         for name, least in (("n_trials", 1), ("max_parallel", 1), ("seed", 0)):
             yield whole(name, getattr(self, name), least)
         for name, least in (("min_epochs", 1), ("max_runtime_s", 120)):
             yield None if getattr(self, name) is None else whole(name, getattr(self, name), least)
-        yield truth("early_stopping", self.early_stopping)
 
 
 def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str) -> _Settings:

@@ -167,6 +167,28 @@ def test_ends_well__after_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "stopped; run it again\n"
 
 
+@pytest.mark.parametrize("where", ["__del__", "at a fork"])
+def test_ends_well__hears_ctrl_c_where_no_exception_gets_out(where: str) -> None:
+    program = f"""
+import os, signal, sys, time
+from dogbreed.commands import ends_well
+class Careless:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+@ends_well("run it again")
+def main():
+    if {where!r} == "__del__":
+        Careless()
+    else:
+        os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))
+        os.fork() or os._exit(0)
+    time.sleep({PATIENCE_S})
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (130, "stopped; run it again\n")
+
+
 def test_ends_well__hands_ctrl_c_to_what_stops_in_order() -> None:
     heard: list[int] = []
 

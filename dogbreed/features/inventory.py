@@ -14,6 +14,7 @@ from typing import Any
 
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.features.cache import ABOUT, LEDGER, speed_of
+from dogbreed.features.keys import key_of
 from dogbreed.features.pictures import digests, forget, remembered
 from dogbreed.features.store import FeatureStore
 from dogbreed.files import writing
@@ -106,6 +107,8 @@ def _read_all(root: Path) -> Iterator[Kept]:
 def _read_recipe(folder: Path) -> tuple[dict[str, Any], FeatureStore] | tuple[None, None]:
     try:
         recipe = json.loads((folder / ABOUT).read_text())
+        if key_of(recipe) != folder.name:
+            raise ValueError(folder)
         return recipe, FeatureStore(folder, recipe["num_features"], recipe["dtype"])
     except (OSError, ValueError, KeyError, TypeError):  # damaged, or its first pass was killed before it was written
         return None, None

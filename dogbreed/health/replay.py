@@ -88,10 +88,10 @@ def _key(line: str) -> str:
 
 def _overrides(path: Path) -> list[str]:
     try:
-        command = json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]
+        words = shlex.split(str(json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]))
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return [word for word in shlex.split(command) if word.lstrip("+~").startswith(("health=", "health."))]
+    return [word for word in words if word.lstrip("+~").startswith(("health=", "health."))]
 
 
 def _unfit(rule: Rule, measure: Measure) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dogbreed.errors import ConfigError
-from launch.fields import one_of, positive, refuse, text, texts, whole, wrong
+from launch.fields import one_of, positive, refuse, typed, whole, wrong
 
 REALTIME, SERVERLESS, ASYNCHRONOUS = "realtime", "serverless", "asynchronous"
 KINDS = (REALTIME, SERVERLESS, ASYNCHRONOUS)
@@ -28,10 +28,6 @@ _OF_A_KIND = sorted({name for group in (_NEEDED, _POSSIBLE) for names in group.v
 _LEAST = {"instance_count": 1, "min_count": 1, "max_count": 1, "startup_s": 60, "max_invocations": 1}
 _LEAST |= {"max_concurrency": 1, "wait_s": 1, "capture_percent": 1}
 _MOST = {"max_concurrency": 200, "startup_s": 3600, "capture_percent": 100, "max_invocations": 1000}
-_TEXTS = (
-    *("region", "role", "bucket", "prefix", "image", "pytorch_version", "instance_type"),
-    *("answers", "failures", "capture_to", "kms_key", "owner"),
-)
 _LONGEST_H = 10 * 365 * 24
 _MEMORY_MB = tuple(range(1024, 6145, 1024))
 
@@ -73,7 +69,7 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         refuse([one_of("kind", self.kind, KINDS)])
-        refuse([text(name, getattr(self, name)) for name in _TEXTS])
+        refuse([*typed(self)])
         refuse([*self._of_kind(), *self._numbers(), *self._others()])
 
     def _of_kind(self) -> Iterator[ConfigError | None]:
@@ -103,19 +99,13 @@ class EndpointSettings:
             yield wrong("memory_mb", self.memory_mb, ", ".join(map(str, _MEMORY_MB)))
 
     def _others(self) -> Iterator[ConfigError | None]:
-        for name in ("environment", "tags"):
-            yield from texts(name, getattr(self, name))
         for name in ("answers", "failures", "capture_to"):
             value = getattr(self, name)
-            if value is not None and not re.fullmatch(r"s3://[^/]+(/.*)?", str(value)):
+            if value is not None and not re.fullmatch(r"s3://[^/]+(/.*)?", value):
                 yield wrong(name, value, "s3://BUCKET/PREFIX")
-        for name in ("subnets", "security_groups"):
-            if not isinstance(getattr(self, name), list | tuple):
-                yield wrong(name, getattr(self, name), f"a list: {name}=[ID, ID]")
-                return
         if bool(self.subnets) != bool(self.security_groups):
             yield wrong("subnets", list(self.subnets), "subnets and security_groups, both or neither")
-        if not re.fullmatch(r"[A-Za-z0-9/._-]*", "?" if self.prefix is None else self.prefix):
+        if not re.fullmatch(r"[A-Za-z0-9/._-]*", self.prefix):
             yield wrong("prefix", self.prefix, "letters, digits, / . _ and -")
         yield self._counts()
 

@@ -181,7 +181,7 @@ def test_storage__has_room_for_the_pictures(
 
 @pytest.mark.parametrize(("machine", "wrong"), [("ml.g5.xlarge", True), ("ml.p3.2xlarge", False)])
 def test_storage__of_its_own_takes_no_key(training: Make, known: Context, machine: str, wrong: bool) -> None:
-    request = on(training, machine, "sagemaker.kms_key=0123")
+    request = on(training, machine, "sagemaker.kms_key='0123'")
     assert found(request, known) == []  # it is left out where it does not belong
     request["ResourceConfig"]["VolumeKmsKeyId"] = "0123"
     assert found(request, known) == ([("ResourceConfig.VolumeKmsKeyId", True)] if wrong else [])
