@@ -18,11 +18,11 @@ from typing import ParamSpec
 
 from dogbreed.arguments import secrets_of
 from dogbreed.errors import ConfigError, DataError, DogbreedError, OutputError, WorkerError
-from dogbreed.interrupts import INTERRUPTED, ctrl_c
+from dogbreed.interrupts import INTERRUPTED, SIGNALLED, ctrl_c
 from dogbreed.streams import drop_unprinted, is_output_broken
 
-#: The exit code for a reader that went away, as shells count: 128 and the number of the signal. Windows has no SIGPIPE.
-READER_GONE = 128 + getattr(signal, "SIGPIPE", 13)
+#: The exit code for a reader that went away. Windows has no SIGPIPE.
+READER_GONE = SIGNALLED + getattr(signal, "SIGPIPE", 13)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _FULL |= {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}  # a place that is no folder, nor can be one
@@ -68,7 +68,7 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
                     if ctrl_c.came and end.code in (None, 1):  # so Lightning ends at Ctrl-C
                         tell(f"stopped; {stopped}")
                         return ctrl_c.leave_with(INTERRUPTED)
-                    if isinstance(end.code, int) and end.code > 128:
+                    if isinstance(end.code, int) and end.code > SIGNALLED:
                         ctrl_c.leave_with(end.code)
                     raise
                 except Exception as error:

@@ -62,7 +62,7 @@ class HealthError(DogbreedError):
 
 
 class OutputError(DogbreedError):
-    """A file or folder that cannot be written, or not be read for the same reasons."""
+    """A file or folder that cannot be written, or is closed to this user."""
 
 
 class WorkerError(DogbreedError):

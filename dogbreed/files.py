@@ -21,7 +21,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.old)?")
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path leads to a place in a folder, also where links on the way are followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # links in a loop are no error here
 
 
 _ELSEWHERE = "free some space or choose another place (hydra.run.dir=FOLDER for a run)"

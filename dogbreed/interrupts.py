@@ -15,8 +15,9 @@ from typing import NoReturn
 
 from dogbreed.streams import drop_unprinted
 
-#: The exit code, as shells count: 128 and the number of the signal.
-INTERRUPTED = 128 + signal.SIGINT
+#: Exit codes as shells count: this and the number of the signal.
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 _A_MOMENT_S = 0.02
 
@@ -29,6 +30,7 @@ class CtrlC:
 
     def __init__(self) -> None:
         self._came, self._process, self._is_command = 0, os.getpid(), False
+        self._again: threading.Timer | None = None
 
     @property
     def came(self) -> bool:
@@ -54,6 +56,8 @@ class CtrlC:
         try:
             yield
         finally:
+            if self._again is not None:
+                self._again.cancel()  # it came too late to stop anything
             sys.unraisablehook = unraisable
             signal.signal(signal.SIGINT, before)
 
@@ -100,7 +104,9 @@ class CtrlC:
             told(lost)
             return
         self.forget()
-        threading.Timer(_A_MOMENT_S, os.kill, (self._process, signal.SIGINT)).start()
+        self._again = threading.Timer(_A_MOMENT_S, os.kill, (self._process, signal.SIGINT))
+        self._again.daemon = True
+        self._again.start()
 
     def _too_early(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process:

@@ -62,9 +62,12 @@ class JobSettings:
     measured_run: str | None
 
     def __post_init__(self) -> None:
-        refuse([one_of("backend", self.backend, BACKENDS), one_of("input_mode", self.input_mode, INPUT_MODES)])
-        refuse([*typed(self), *self._numbers()])
+        refuse([*self._words(), *self._numbers(), *typed(self)])
         refuse([*self._others()])
+
+    def _words(self) -> Iterator[ConfigError | None]:
+        yield one_of("backend", self.backend, BACKENDS)
+        yield one_of("input_mode", self.input_mode, INPUT_MODES)
 
     def _numbers(self) -> Iterator[ConfigError | None]:
         for name, least in (("instance_count", 1), ("volume_size_gb", 1), ("max_run_s", 120), ("keep_alive_s", 0)):
@@ -107,13 +110,13 @@ class TunerSettings:
         refuse([*self._problems()])
 
     def _problems(self) -> Iterator[ConfigError | None]:
-        yield from typed(self)
         yield one_of("strategy", self.strategy, STRATEGIES)
         yield one_of("warm_start_type", self.warm_start_type, WARM_STARTS)
         for name, least in (("n_trials", 1), ("max_parallel", 1), ("seed", 0)):
             yield whole(name, getattr(self, name), least)
         for name, least in (("min_epochs", 1), ("max_runtime_s", 120)):
             yield None if getattr(self, name) is None else whole(name, getattr(self, name), least)
+        yield from typed(self)
 
 
 def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str) -> _Settings:

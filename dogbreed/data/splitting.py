@@ -52,8 +52,8 @@ def split_folder(
         test_fraction: the same for test.
         seed: of the choice.
         files: "copy", or "link" for hard links, which take no room.
-        find_groups: paths below `source`, with "/", of pictures that must not be parted, no picture in two; asked once
-            the settings are found to work, for it takes long.
+        find_groups: gives paths below `source`, with "/", of pictures that must not be parted, no picture in two;
+            called once the settings are found to work, for it takes long.
         say: told of each result, a line at a time.
 
     Raises:
@@ -63,8 +63,10 @@ def split_folder(
     """
     source, root = Path(source), Path(root)
     shares = {"val": val_fraction, "test": test_fraction}
+    settings = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed, "files": files}
     _check(source, root, shares, files)
     class_of = _scan(source, say)
+    _is_there(root, settings)  # or is something else, which is better said before the looking
     groups = find_groups()
     split_of = stratify(class_of, groups, shares, seed)
     counts = {split: Counter(class_of[path] for path in class_of if split_of[path] == split) for split in SPLITS}
@@ -74,7 +76,6 @@ def split_folder(
             allowed="classes with pictures for train",
             hint="add pictures of it, or take less for valid and test",
         )
-    settings = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed, "files": files}
     record = {**settings, "pictures": len(split_of), "digest": _digest(source, split_of)}
     if _is_there(root, record):
         say(f"{root} is there already: the same split of the same files")
@@ -128,7 +129,10 @@ def _digest(source: Path, split_of: Mapping[str, str]) -> str:
     """What tells whether a split is the same: where each file goes, and its size and time of change."""
     digest = hashlib.blake2b(digest_size=16)
     for path, split in sorted(split_of.items()):
-        status = os.stat(source / path)
+        try:
+            status = os.stat(source / path)
+        except OSError as error:
+            raise _lost(source / path, error) from error
         line = json.dumps([split, path, status.st_size, status.st_mtime_ns])
         digest.update(line.encode())
     return digest.hexdigest()
@@ -200,11 +204,7 @@ def _copy(file: Path, target: Path) -> None:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DataError(
-            got=f"{file} cannot be read: {error.strerror or error}",
-            allowed="files that stay while they are copied",
-            hint="run the same command again",
-        ) from error
+        raise _lost(file, error) from error
     write_synced(target, content)
 
 
@@ -215,6 +215,14 @@ def _link(file: Path, target: Path) -> None:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
             raise
         raise ConfigError(f"files=link: {error.strerror}", "source and root on one disk", "files=copy") from error
+
+
+def _lost(file: Path, error: OSError) -> DataError:
+    return DataError(
+        got=f"{file} cannot be read: {error.strerror or error}",
+        allowed="files that stay while the folder is split",
+        hint="run the same command again",
+    )
 
 
 def _tell(

@@ -88,7 +88,8 @@ def _key(line: str) -> str:
 
 def _overrides(path: Path) -> list[str]:
     try:
-        words = shlex.split(str(json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]))
+        command = json.loads((path / "run.json").read_text(encoding="utf-8"))["command"]
+        words = shlex.split(command) if isinstance(command, str) else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [word for word in words if word.lstrip("+~").startswith(("health=", "health."))]

@@ -103,7 +103,9 @@ def _move_aside(directory: Path, number: int) -> None:
     if not best.exists() or not folder.exists():
         return
     try:
-        before = int(yaml.safe_load(best.read_text(encoding="utf-8"))["trial"])  # a number, since it names a folder
+        before = yaml.safe_load(best.read_text(encoding="utf-8"))["trial"]
+        if type(before) is not int:  # it names a folder
+            raise ValueError(before)
     except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         raise DataError(
             got=f"{best} does not say which trial {folder} is",

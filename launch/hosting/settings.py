@@ -69,8 +69,8 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         refuse([one_of("kind", self.kind, KINDS)])
-        refuse([*typed(self)])
-        refuse([*self._of_kind(), *self._numbers(), *self._others()])
+        refuse([*self._of_kind(), *self._numbers(), *typed(self)])
+        refuse([*self._others()])
 
     def _of_kind(self) -> Iterator[ConfigError | None]:
         needed, possible = _NEEDED[self.kind], _POSSIBLE[self.kind]
@@ -90,9 +90,6 @@ class EndpointSettings:
                 yield found or (wrong(name, value, f"at most {most}") if most is not None and value > most else None)
         for name in ("scaling_target", "expires_in_h", "poll_s", "price_per_hour"):
             yield positive(name, getattr(self, name))
-        for name in ("wait_s", "poll_s"):
-            if getattr(self, name) is None:
-                yield wrong(name, "null", "seconds")
         if isinstance(self.expires_in_h, int | float) and self.expires_in_h > _LONGEST_H:
             yield wrong("expires_in_h", self.expires_in_h, f"at most {_LONGEST_H}, or null for never")
         if self.memory_mb is not None and self.memory_mb not in _MEMORY_MB:

@@ -28,6 +28,11 @@ def source(tmp_path: Path) -> Path:
     return Path(shutil.move(draw_folder(tmp_path / "drawn", train=10) / "train", tmp_path / "source"))
 
 
+def unwanted() -> list[set[str]]:
+    """Looks at pictures for minutes where it could be known that nothing comes of it."""
+    pytest.fail("looked before it checked")
+
+
 def split(source: Path, root: Path, **changes: Any) -> tuple[dict[str, Counter[str]], list[str]]:
     lines: list[str] = []
     chosen = {"val_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "files": "copy", **changes}
@@ -136,14 +141,14 @@ def test_split__again_is_there_already_and_another_is_refused(source: Path, tmp_
     assert "there already" in split(source, root)[1][0]
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     with pytest.raises(DataError, match="seed=0"):
-        split(source, root, seed=1)
+        split(source, root, seed=1, find_groups=unwanted)
     next(source.rglob("*.jpg")).unlink()
     with pytest.raises(DataError, match="other files"):
         split(source, root)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="no split"):
-        split(source, tmp_path / "full")
+        split(source, tmp_path / "full", find_groups=unwanted)
     assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
 
 
@@ -175,7 +180,17 @@ def test_split__leaves_junk_out_and_takes_damaged_pictures_along(source: Path, t
 )
 def test_split__settings_that_cannot_work(source: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        split(source, tmp_path / "new", find_groups=lambda: pytest.fail("looked before it checked"), **changes)
+        split(source, tmp_path / "new", find_groups=unwanted, **changes)
+
+
+def test_split__a_picture_that_goes_away_meanwhile(source: Path, tmp_path: Path) -> None:
+    def find_groups() -> list[set[str]]:
+        next(source.rglob("*.jpg")).unlink()
+        return []
+
+    with pytest.raises(DataError, match="cannot be read"):
+        split(source, tmp_path / "new", find_groups=find_groups)
+    assert not (tmp_path / "new").exists()
 
 
 def test_split__folders_that_cannot_work(source: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ WAYS = ("a job for each trial ", "one tuning job ", "the fleet in one job ")
         (["search_space=lr_batch"], "add hydra/sweeper=fleet; or launch.tune"),
         (["-m", "seed=0,1"], "hydra/launcher=sagemaker"),
         (["hydra/sweeper=optuna"], "launch.tune for a job a trial"),
-        (["sagemaker.spot=maybe", "sagemaker.max_run_s=1"], "sagemaker.spot=maybe; sagemaker.max_run_s=1"),
+        (["sagemaker.spot=maybe", "sagemaker.max_run_s=1"], "sagemaker.max_run_s=1; sagemaker.spot=maybe"),
     ],
 )
 def test_train__refuses_what_is_no_single_job(arguments: list[str], told: str, command: Command) -> None:
