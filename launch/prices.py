@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import writing
+from dogbreed.tables import print_table
 from launch.errors import LaunchError
 from launch.pricing.offers import INDEX, not_a_price_list, offer_url, training_prices
 from launch.pricing.table import Price, Prices, default_table
@@ -53,8 +53,7 @@ def _show(options: argparse.Namespace) -> None:
         if options.instance in (None, price.instance_type):
             cells = (price.instance_type, price.region, f"{price.usd_per_hour:.4f}", price.date, price.source)
             table.add_row(*cells)
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print_table(table)
     print(f"on demand, without storage, from {options.file}; newer ones: python -m launch.prices refresh")
 
 

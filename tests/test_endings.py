@@ -332,6 +332,13 @@ def test_pipe__closed_at_once(unbuffered: str, monkeypatch: pytest.MonkeyPatch) 
     assert done.stderr == ""
 
 
+def test_pipe__closed_before_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    code = f"exec 3> >(true); wait $!; exec {sys.executable} -m launch.prices show >&3"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (READER_GONE, "")
+
+
 def test_pipe__full_output(shared_folder: Path) -> None:
     done = shell("launch.prices show > /dev/full")
     assert done.returncode == 1

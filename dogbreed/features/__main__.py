@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, legible
 from dogbreed.features.cache import default_root
 from dogbreed.features.inventory import Kept, check_pictures, choose, list_kept, remove
+from dogbreed.tables import print_table
 
 
 @ends_well("what is left of the cache is whole; run it again")
@@ -41,8 +41,7 @@ def _list(options: argparse.Namespace) -> int:
         table.add_row(
             one.key, name, side, engine, recipe["dtype"], f"{one.rows:,}", _megabytes(one.size), speed, _when(one)
         )
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print_table(table)
     print(f"{len(kept)} kinds, {_megabytes(sum(one.size for one in kept))} in {options.root}")
     return 0
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from dogbreed.commands import ends_well
@@ -17,6 +16,7 @@ from dogbreed.errors import legible_lines
 from dogbreed.health.smdebug.trial import Trial, open_trial
 from dogbreed.health.tensors import REDUCTIONS, Row, curves, draw, list_tensors
 from dogbreed.replay import replay
+from dogbreed.tables import print_table
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -63,8 +63,7 @@ def _show(rows: Sequence[Row]) -> None:
     for row in rows:
         shape = "?" if row.shape is None else "x".join(map(str, row.shape)) or "scalar"
         table.add_row(row.name, shape, ", ".join(row.collections), *(_steps(row.steps.get(mode, [])) for mode in modes))
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print_table(table)
 
 
 def _steps(steps: Sequence[int]) -> str:

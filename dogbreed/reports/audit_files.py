@@ -30,8 +30,8 @@ from dogbreed.reports.audit_contents import (
 )
 from dogbreed.reports.audit_page import write_audit_page
 from dogbreed.reports.names import legible
-from dogbreed.reports.terminal import print_table
 from dogbreed.reports.words import count
+from dogbreed.tables import print_table
 
 _PACKAGES = ("dogbreed", "pillow", "simplejpeg", "numpy")  # what decides which files can be read, and which are alike
 _DIGITS = 4

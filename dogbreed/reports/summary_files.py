@@ -16,9 +16,9 @@ from dogbreed.errors import ConfigError
 from dogbreed.files import write_bytes, write_csv, write_json
 from dogbreed.reports.names import legible
 from dogbreed.reports.summary_grid import draw_grid
-from dogbreed.reports.terminal import print_table
 from dogbreed.reports.words import amount, count
 from dogbreed.serving.names import readable
+from dogbreed.tables import print_table
 
 JSON, TABLE, GRID = "summary.json", "summary.csv", "samples.jpg"
 

@@ -26,8 +26,9 @@ def print_answers(answers: Iterable[Answer], form: str) -> bool:
 
 
 def _write_table(answers: Iterable[Answer]) -> int:
-    from rich.console import Console
     from rich.table import Table
+
+    from dogbreed.tables import print_table
 
     answers = list(answers)
     compared = any(isinstance(answer, Prediction) and answer.correct for _, answer in answers)
@@ -49,10 +50,8 @@ def _write_table(answers: Iterable[Answer]) -> int:
             *[_compared(answer)] * compared,
             ", ".join(other.breed for other in answer.look_alikes),
         )
-    # Off a terminal the table is as wide as its longest row, so that nothing is cut or folded.
-    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
     if table.row_count:
-        console.print(table)
+        print_table(table)
     return bad
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from dogbreed.tables import print_table
 from launch.aws.errors import asking_aws
 from launch.hosting.costing import hourly_usd
 from launch.hosting.reading import kind_of
@@ -147,8 +146,7 @@ def print_endpoints(endpoints: Sequence[Listed]) -> None:
     table = Table(*COLUMNS, box=None)
     for one in endpoints:
         table.add_row(*one.cells(now))
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    print_table(table)
     known = [one.usd_per_hour for one in endpoints if one.usd_per_hour is not None]
     unknown = len(endpoints) - len(known)
     more = f", and {unknown} whose price is not known: python -m launch.prices refresh" if unknown else ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
+from dogbreed.tables import print_table
 from launch.backends import Backend
 from launch.views.describing import COLUMNS, Description, Summary, tags_of
 from launch.views.finding import find_tuning_job, tuning_job_of
@@ -66,14 +65,12 @@ def print_jobs(jobs: Sequence[Summary], tuning_jobs: Sequence[Description]) -> N
         (COLUMNS, [one.cells for one in jobs]),
         (_TUNING_COLUMNS, [_cells(one) for one in tuning_jobs]),
     ]
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
     for columns, rows in tables:
         if rows:
             table = Table(*columns, box=None)
             for row in rows:
                 table.add_row(*row)
-            console.print(table)
+            print_table(table)
 
 
 def _cells(tuning_job: Description) -> tuple[str, ...]:

@@ -8,7 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Say what happened; rich would end the program as if it had failed."""
+        raise  # rich calls this while it handles the error
+
+
 def print_table(table: Table) -> None:
     """Print it as wide as the terminal, and without a limit where there is none: a line of text stays one line."""
     width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    _Console(width=width, highlight=False, markup=False, emoji=False).print(table)
