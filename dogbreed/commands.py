@@ -10,10 +10,12 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
+from types import TracebackType
 from typing import ParamSpec
 
 from dogbreed.arguments import secrets_of
@@ -52,7 +54,7 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
     def decorate(main: Callable[P, int | None]) -> Callable[P, int]:
         @wraps(main)
         def run(*arguments: P.args, **keywords: P.kwargs) -> int:
-            with ctrl_c.heard():
+            with ctrl_c.heard(), _quiet_sharing():
                 try:
                     try:
                         code = main(*arguments, **keywords) or 0
@@ -80,6 +82,26 @@ def ends_well(stopped: str) -> Callable[[Callable[P, int | None]], Callable[P, i
         return run
 
     return decorate
+
+
+@contextmanager
+def _quiet_sharing() -> Iterator[None]:
+    """Say nothing where a loader's process hands over pictures and the other side has just ended: that is told there.
+
+    Its thread (multiprocessing.resource_sharer) hands each such error to `sys.excepthook`; forked processes inherit it.
+    """
+    told = sys.excepthook
+
+    def tell_others(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        is_of_a_thread = threading.current_thread() is not threading.main_thread()
+        if not (is_of_a_thread and isinstance(error, ConnectionError | EOFError)):
+            told(kind, error, trace)
+
+    sys.excepthook = tell_others
+    try:
+        yield
+    finally:
+        sys.excepthook = told
 
 
 def explain(error: BaseException) -> DogbreedError | None:

@@ -13,6 +13,7 @@ import select
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing import resource_sharer
 from pathlib import Path
 
 import psutil
@@ -257,6 +259,24 @@ def test_explain__a_dead_loader() -> None:
     found = explain(died.value)
     assert isinstance(found, WorkerError)
     assert "data.num_workers" in found.hint
+
+
+def test_ends_well__nothing_is_said_where_a_hand_over_is_cut(capfd: pytest.CaptureFixture[str]) -> None:
+    read, write = os.pipe()
+
+    def main() -> None:
+        shared = resource_sharer.DupFd(write)
+        address, _ = shared._id  # type: ignore[attr-defined]  # of the socket where it waits for who takes it
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX) as taker:
+                taker.connect(address)
+        os.close(shared.detach())  # it still serves those who stay
+
+    assert ended(main) == 0
+    resource_sharer.stop(PATIENCE_S)
+    os.close(read)
+    os.close(write)
+    assert capfd.readouterr().err == ""
 
 
 def test_explain__no_memory() -> None:
