@@ -25,6 +25,7 @@ from dogbreed.arguments import check_no_secret, secret, secrets_of, tells_of_a_s
 from dogbreed.commands import explain
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, DogbreedError, did_you_mean
+from dogbreed.kinds import check_arguments
 
 CONFIG = "pkg://dogbreed.conf"
 
@@ -53,7 +54,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             return task(config)
         except Exception as error:
             is_mistake = isinstance(error, MissingMandatoryValue | InterpolationResolutionError)
-            mistake = _explain(error, config_name) if is_mistake else explain(error)
+            mistake = _explain(error, config_name) if is_mistake or _is_misconfigured(error) else explain(error)
             # In a sweep the error goes to the sweeper; a single run ends here, without Hydra's own words.
             if HydraConfig.get().mode != RunMode.MULTIRUN:
                 raise _Failed(error if mistake is None or isinstance(error, OSError) else mistake) from error
@@ -102,14 +103,42 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
         ConfigError: it cannot be made so.
     """
     section = OmegaConf.select(config, key)
-    if section is None or "_target_" not in section:
+    if section is None:
+        return None
+    _check_section(key, section)
+    if "_target_" not in section:
         return None
     for missing in sorted(OmegaConf.missing_keys(section)):
         raise _not_set(missing)
     call = partial(_call, key, section["_target_"])
     # Hydra would turn arguments of its own into parts of the config; so it makes a factory, and we call it.
     factory = call(instantiate, section, _partial_=True, _convert_="all")
+    check_arguments(key, factory.keywords, factory.func)
     return partial(call, factory, **arguments) if section.get("_partial_") else call(factory, **arguments)
+
+
+def parts(config: DictConfig, key: str) -> dict[str, DictConfig]:
+    """The sections under `key`, by their names; without those left out, as by ~KEY.NAME or KEY.NAME=null.
+
+    Raises:
+        ConfigError: one of them is no section.
+    """
+    section = OmegaConf.select(config, key)
+    if section is None:
+        return {}
+    _check_section(key, section)
+    found = {str(name): part for name, part in section.items() if part is not None}
+    for name, part in found.items():
+        _check_section(f"{key}.{name}", part)
+    return found
+
+
+def _check_section(key: str, section: object) -> None:
+    """Raises a ConfigError where a plain value has taken a section's place."""
+    if not isinstance(section, DictConfig):
+        raise ConfigError(
+            f"{key}={section}", f"a section: {key}.NAME=VALUE, or null", f"set what is in {key}, or ~{key}"
+        )
 
 
 def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **arguments: Any) -> Any:
@@ -117,10 +146,7 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
     try:
         return make(*inputs, **arguments)
     except Exception as error:
-        # Lightning takes seconds to load, and where it is not loaded its error cannot be raised.
-        lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
-        known = [InstantiationException, TypeError, ValueError]
-        if not isinstance(error, (*known, *([lightning.MisconfigurationException] if lightning else []))):
+        if not (isinstance(error, InstantiationException | TypeError | ValueError) or _is_misconfigured(error)):
             raise
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):
@@ -130,6 +156,12 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
             allowed=f"settings that {target} takes",
             hint=f"look at the section: --cfg job --package {key}",
         ) from error
+
+
+def _is_misconfigured(error: Exception) -> bool:
+    """Whether it is Lightning's own for settings; it takes seconds to load, and where it is not loaded raises none."""
+    lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
+    return lightning is not None and isinstance(error, lightning.MisconfigurationException)
 
 
 def _not_set(key: str) -> ConfigError:

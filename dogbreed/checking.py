@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dogbreed.app import build
+from dogbreed.app import build, parts
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.features.names import check_names
 from dogbreed.health.rules.base import Rule
 from dogbreed.health.smdebug.config import needs_backbone
+from dogbreed.kinds import check_kind
 
 
 def check_settings(config: DictConfig) -> None:
@@ -32,7 +35,16 @@ def check_settings(config: DictConfig) -> None:
     precision = config.sure_precision
     if isinstance(precision, bool) or not isinstance(precision, int | float) or not 0 < precision <= 1:
         raise ConfigError(f"sure_precision={precision}", "above 0, at most 1", "set sure_precision")
+    check_paths(config)
+    check_kind("notes", config.notes, Sequence[str])
+    check_kind("features.root", config.features.root, str | Path | None)
     direction(config.monitor)
+
+
+def check_paths(config: DictConfig) -> None:
+    """Refuse what is no path where the run leaves its files."""
+    for name, path in config.paths.items():
+        check_kind(f"paths.{name}", path, Path)
 
 
 def _is_whole(value: object) -> bool:
@@ -75,8 +87,8 @@ def needs_pixels(config: DictConfig) -> str | None:
 
 def _watches_backbone(config: DictConfig) -> str | None:
     """Why a rule or a debugger's hook must see the backbone at work."""
-    for name, rule in (config.health.rules or {}).items():
-        layers = "head" if rule is None else rule.get("layers", "head")
+    for name, rule in parts(config, "health.rules").items():
+        layers = rule.get("layers", "head")
         if layers not in ("head", "all"):
             key = f"health.rules.{name}.layers"
             raise ConfigError(f"{key}={layers}", "head, or all (the backbone's too, which takes pixels)", f"set {key}")
@@ -93,9 +105,7 @@ def make_rules(config: DictConfig) -> list[Rule]:
         ConfigError: a rule that is none or cannot be made so; health.fail_on names none of them.
     """
     rules: list[Rule] = []
-    for name, section in (config.health.rules or {}).items():
-        if section is None:  # left out, as by ~health.rules.NAME
-            continue
+    for name in parts(config, "health.rules"):
         rule = build(config, f"health.rules.{name}")
         if not isinstance(rule, Rule):
             raise ConfigError(
@@ -105,6 +115,7 @@ def make_rules(config: DictConfig) -> list[Rule]:
             )
         rules.append(rule)
     names = [rule.name for rule in rules]
+    check_kind("health.fail_on", config.health.fail_on, Sequence[str] | None)
     for name in config.health.fail_on or ():
         if name not in names:
             raise ConfigError(

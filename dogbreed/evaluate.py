@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.app import build, run_app
+from dogbreed.checking import check_paths
 from dogbreed.commands import ends_well, tell
 from dogbreed.data.folder import describe_skipped
 from dogbreed.files import write_json
@@ -23,6 +24,7 @@ from dogbreed.train import check_counted, make_trainer
 
 def evaluate(config: DictConfig) -> dict[str, float]:
     """The metrics of the artifact on `config.split`, written with a per-class table and the confused pairs."""
+    check_paths(config)
     artifact = load_artifact(str(config.artifact))
     datamodule = build(
         config,

@@ -53,7 +53,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = _beside(path)
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = _beside(path)
     with writing(path):
         try:
             temporary.mkdir(parents=True)
@@ -126,6 +126,13 @@ def new_folder(path: Path) -> Iterator[Path]:
                 os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A temporary name in the same folder, which tells whose it is."""
+    if not path.name:
+        raise OutputError(f"'{path}' as a name to write to", "a path that ends in a name of its own", "give it one")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
 
 
 def clear_leftovers(folder: Path) -> None:

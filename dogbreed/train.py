@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dogbreed.app import build, run_app
+from dogbreed.app import build, parts, run_app
 from dogbreed.checking import check_settings, make_rules
 from dogbreed.commands import ends_well
 from dogbreed.data.datamodule import BreedDataModule
@@ -110,8 +110,7 @@ def make_model(config: DictConfig, datamodule: BreedDataModule, backbone: Backbo
 def make_trainer(config: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
     """The trainer with the callbacks and loggers that the config lists, if any, and these."""
     settings: dict[str, Any] = {
-        key: [_part(config, f"{key}.{name}") for name, part in (config.get(key) or {}).items() if part is not None]
-        for key in ("callbacks", "logger")
+        key: [_part(config, f"{key}.{name}") for name in parts(config, key)] for key in ("callbacks", "logger")
     }
     settings["callbacks"] += [*callbacks, StopTogether()]
     if config.trainer.enable_progress_bar is None:

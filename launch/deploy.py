@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
+from dogbreed.kinds import check_kind
 from launch.connect import whereabouts
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import EndpointSettings
@@ -19,8 +21,8 @@ from launch.settings import make_settings
 
 def deploy(config: DictConfig) -> None:
     """Deploy an artifact as an endpoint, or show what that would be (dry_run=true)."""
-    settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
-    artifact, name = Path(config.artifact).expanduser(), str(config.name)
+    settings = make_settings(EndpointSettings, plain(config, "sagemaker"), "sagemaker")
+    artifact, name = artifact_and_name(config)
     with tempfile.TemporaryDirectory() as folder:
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
@@ -47,6 +49,18 @@ def deploy(config: DictConfig) -> None:
     tell(name, plan.price, settings)
 
 
+def artifact_and_name(config: DictConfig) -> tuple[Path, str]:
+    """The artifact's folder, and what is named after the config's `name`.
+
+    Raises:
+        ConfigError: they, or the picture to try it with, are of another kind.
+    """
+    check_kind("artifact", config.artifact, Path)
+    check_kind("name", config.name, str)
+    check_kind("picture", config.get("picture"), Path | None)
+    return Path(config.artifact).expanduser(), config.name
+
+
 def say(text: str) -> None:
     """Print a line at once."""
     print(text, flush=True)
@@ -69,9 +83,10 @@ def tell(name: str, price: str, settings: EndpointSettings) -> None:
     print(f"delete it:\n  python -m launch.delete {name}{where}")
 
 
-def plain(section: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig, key: str) -> dict[str, Any]:
     """A section of the config as plain values."""
-    values: Any = OmegaConf.to_container(section, resolve=True)
+    check_kind(key, config[key], Mapping)
+    values: Any = OmegaConf.to_container(config[key], resolve=True)
     return values
 
 

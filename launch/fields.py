@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from types import UnionType
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, get_type_hints
 
 from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.kinds import misfit
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -56,37 +55,9 @@ def positive(name: str, value: object) -> ConfigError | None:
 
 def typed(settings: DataclassInstance) -> Iterator[ConfigError | None]:
     """Whether all is of the kind that the dataclass declares; `whole` and `positive` say more of numbers, before it."""
-    for field in fields(settings):
-        kind, name, value = str(field.type), field.name, getattr(settings, field.name)
-        may_be_null = "None" in kind
-        if kind.startswith("str"):
-            yield from _text(name, value, may_be_null=may_be_null)
-        elif kind == "bool":
-            yield None if isinstance(value, bool) else wrong(name, value, "true or false")
-        elif kind.startswith(("int", "float")):
-            yield _number(name, value, int if kind.startswith("int") else int | float, may_be_null=may_be_null)
-        elif kind == "Sequence[str]":
-            if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-                yield wrong(name, value, f"a list of texts: {name}=[ONE,ANOTHER]")
-        elif kind.startswith("Mapping[str, str"):
-            if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-                for key, text in value.items():
-                    yield from _text(f"{name}.{key}", text, may_be_null=may_be_null)
-            else:
-                yield wrong(name, value, "names and texts")
-
-
-def _text(name: str, value: object, *, may_be_null: bool) -> Iterator[ConfigError]:
-    if value is None and not may_be_null:
-        yield wrong(name, "null", "a text")
-    elif value is not None and not isinstance(value, str):
-        yield wrong(name, value, f"a text, in quotes: \"...{name}='{value}'\"")
-
-
-def _number(name: str, value: object, kind: type | UnionType, *, may_be_null: bool) -> ConfigError | None:
-    if (isinstance(value, kind) and not isinstance(value, bool)) or (value is None and may_be_null):
-        return None
-    return wrong(name, "null" if value is None else value, "a whole number" if kind is int else "a number")
+    for name, kind in get_type_hints(type(settings)).items():
+        allowed = misfit(value := getattr(settings, name), kind)
+        yield None if allowed is None else wrong(name, "null" if value is None else value, allowed)
 
 
 def wrong(name: str, value: object, allowed: str) -> ConfigError:

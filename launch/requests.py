@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
+from dogbreed.errors import ConfigError, did_you_mean
 from launch.machines import machines
 from launch.names import ARCHIVE, CODE, COMMAND, LAUNCH_TAG, PROCESSES, REVISION
 from launch.settings import JobSettings, TunerSettings
@@ -26,6 +29,26 @@ _PROGRAM = "launch/entry.py"
 _UNFIT = re.compile(r"[^\w.:/=+@ -]")
 
 Request = dict[str, Any]
+
+
+def request_text(content: Request, style: str) -> str:
+    """Requests as they are shown.
+
+    Args:
+        content: of one request, or several by their names.
+        style: "yaml" or "json".
+
+    Raises:
+        ConfigError: another style.
+    """
+    styles = ("yaml", "json")
+    if style not in styles:
+        raise ConfigError(f"format={style}{did_you_mean(str(style), styles)}", ", ".join(styles), "set format")
+    text = json.dumps(content, indent=2)
+    if style == "json":
+        return text
+    # Read again, so that one list of tags in several requests is no anchor.
+    return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True, width=120).rstrip()
 
 
 @dataclass(frozen=True)

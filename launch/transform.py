@@ -5,7 +5,6 @@ Answers go to stdout, as dogbreed.predict prints them, all else to stderr.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
@@ -14,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from omegaconf import DictConfig
 
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.serving.writers import WRITERS, print_answers
-from launch.deploy import plain
+from launch.deploy import artifact_and_name, plain
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import REALTIME, EndpointSettings
+from launch.requests import request_text
 from launch.settings import make_settings
 from launch.update import given
 
@@ -35,29 +34,28 @@ if TYPE_CHECKING:
 
 def transform(config: DictConfig) -> None:
     """Answer every picture below `input` by a batch transform job, or show what that would be (dry_run=true)."""
-    settings = make_settings(EndpointSettings, plain(config.sagemaker), "sagemaker")
+    settings = make_settings(EndpointSettings, plain(config, "sagemaker"), "sagemaker")
+    artifact, name = artifact_and_name(config)
     source, output = (_prefix(key, str(config[key])) for key in ("input", "output"))
     _check(config.format, settings, given(config))
     with tempfile.TemporaryDirectory() as folder:
         from launch.files.model_package import build_package
         from launch.hosting.planning import plan_deployment
         from launch.hosting.transforming import TransformSettings, build_transform
-        from launch.preflight.problems import ordered, refuse
+        from launch.preflight.problems import ordered, refuse, told
         from launch.preflight.shapes import check_shape
 
-        batch = make_settings(TransformSettings, plain(config.transform), "transform")
-        package = build_package(Path(config.artifact).expanduser(), Path(folder) / MODEL_FILE)
-        plan = plan_deployment(str(config.name), package.model, replace(settings, expires_in_h=None))
+        batch = make_settings(TransformSettings, plain(config, "transform"), "transform")
+        package = build_package(artifact, Path(folder) / MODEL_FILE)
+        plan = plan_deployment(name, package.model, replace(settings, expires_in_h=None))
         manifest = f"{plan.model_uri.rpartition('/')[0]}/pictures.json"
         request = build_transform(plan, batch, manifest, f"{output}{plan.deployment.part}")
         hint = "correct sagemaker.* or transform.*, which conf/transform.yaml describes"
         wrong = [problem._replace(hint=hint) for problem in check_shape("CreateTransformJob", request)]
         problems = ordered([*plan.problems, *wrong])
         if config.dry_run:
-            content = json.loads(json.dumps({"CreateModel": plan.requests.model, "CreateTransformJob": request}))
-            print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
-            for line in (*plan.notes, plan.price, *problems):
-                print(line)
+            print(request_text({"CreateModel": plan.requests.model, "CreateTransformJob": request}, "yaml"))
+            print("", *(f"note: {note}" for note in plan.notes), plan.price, *told(problems), sep="\n")
             raise SystemExit(1 if any(problem.fatal for problem in problems) else 0)
         refuse(problems)
         for note in plan.notes:
@@ -153,7 +151,7 @@ _OF_ENDPOINTS = (
 
 def _check(form: str, settings: EndpointSettings, given: Collection[str]) -> None:
     if form not in WRITERS:
-        raise ConfigError(f"format={form}{did_you_mean(form, WRITERS)}", ", ".join(WRITERS), "set format")
+        raise ConfigError(f"format={form}{did_you_mean(str(form), WRITERS)}", ", ".join(WRITERS), "set format")
     if settings.kind != REALTIME:
         raise ConfigError(
             f"sagemaker/endpoint={settings.kind}", "a batch on instances of its own", "leave sagemaker/endpoint out"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
-from launch.deploy import plain, say, tell, tell_notes
+from launch.deploy import artifact_and_name, plain, say, tell, tell_notes
 from launch.hosting.requests import MODEL_FILE
 
 _SECTION = "sagemaker."
@@ -20,7 +20,7 @@ _SECTION = "sagemaker."
 
 def update(config: DictConfig) -> None:
     """Update an endpoint: what is not given stays as it is, but for the time until it expires, which begins anew."""
-    artifact, name = Path(config.artifact).expanduser(), str(config.name)
+    artifact, name = artifact_and_name(config)
     with tempfile.TemporaryDirectory() as folder:
         from launch.aws.session import make_session
         from launch.files.model_package import build_package
@@ -45,7 +45,7 @@ def update(config: DictConfig) -> None:
 
 def given(config: DictConfig) -> dict[str, Any]:
     """The settings that the command line names."""
-    values, names = plain(config.sagemaker), {"region"}
+    values, names = plain(config, "sagemaker"), {"region"}
     for line in HydraConfig.get().overrides.task:
         key = line.lstrip("+~").split("=", 1)[0]
         if key == "sagemaker/endpoint":

@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[1]
 
 #: From the ground up: a room may import from those on lower floors, and from its own.
 FLOORS: list[tuple[str, ...]] = [
-    ("errors", "commands", "interrupts", "streams", "tables", "arguments", "seeding", "files", "phases", "directions"),
+    (
+        "errors",
+        "commands",
+        "interrupts",
+        "streams",
+        "tables",
+        "kinds",
+        "arguments",
+        "seeding",
+        "files",
+        "phases",
+        "directions",
+    ),
     ("data.images", "data.transforms", "models.heads", "models.metrics", "models.schedules"),
     ("models.weights", "models.backbones", "data", "download"),
     ("models.classifier", "serving.names", "serving.calibration", "serving.answer", "serving.card", "serving.artifact"),

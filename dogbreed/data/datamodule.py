@@ -78,7 +78,7 @@ class BreedDataModule(SplitLoaders):
         workers_ok = num_workers is None or (isinstance(num_workers, int) and num_workers >= 0)
         _check("data.num_workers", num_workers, workers_ok, "a whole number >= 0, or null for what suits the machine")
         for name, fraction in (("val", val_fraction), ("test", test_fraction)):
-            ok = fraction is None or isinstance(fraction, int | float)
+            ok = fraction is None or (isinstance(fraction, int | float) and 0 < fraction < 1)
             _check(f"data.{name}_fraction", fraction, ok, "a number between 0 and 1, or null")
         exclude_ok = exclude is None or isinstance(exclude, str | Path)
         _check("data.exclude", exclude, exclude_ok, "the path of a list, or null")
@@ -207,7 +207,7 @@ class BreedDataModule(SplitLoaders):
 
     @cached_property
     def _exclusions(self) -> dict[str, str]:
-        return read_exclusions(self.exclude, self.root) if self.exclude else {}
+        return {} if self.exclude is None else read_exclusions(self.exclude, self.root)
 
     def _scan(self, name: str) -> None:
         folder = find_split(self.root, name)

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dogbreed.app import build
+from dogbreed.app import build, parts
 from dogbreed.errors import ConfigError
 from dogbreed.sweeps.dimensions import Value, override_line
 from dogbreed.sweeps.recipe import Recipe
@@ -130,8 +130,8 @@ def find_obstacle(config: DictConfig) -> str | None:
     """What in the config no fleet can do, so that the trial is run alone; None where there is nothing."""
     if config.class_weights is not None:
         return f"class_weights={config.class_weights}"
-    for name, callback in (config.get("callbacks") or {}).items():
-        if callback is not None and OmegaConf.select(callback, "_target_") not in _ONLOOKERS:
+    for name, callback in parts(config, "callbacks").items():
+        if callback.get("_target_") not in _ONLOOKERS:
             return f"callbacks.{name}"
     if OmegaConf.select(config, "hook._target_"):
         return "hook"

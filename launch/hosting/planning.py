@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-
-import yaml
 
 from dogbreed.errors import ConfigError
 from launch.files.model_package import Package
@@ -19,9 +16,10 @@ from launch.hosting.settings import EndpointSettings
 from launch.machines import machines
 from launch.preflight.credentials import check_secrets
 from launch.preflight.jobs import check_tags
-from launch.preflight.problems import Problem, ordered, refuse
+from launch.preflight.problems import Problem, ordered, refuse, told
 from launch.preflight.shapes import check_shape
 from launch.pricing.table import Prices
+from launch.requests import request_text
 from launch.sending.planning import find_account
 
 _SCALING = "application-autoscaling"
@@ -88,16 +86,13 @@ class Plan:
 
     def text(self, style: str, package: Package) -> str:
         """The whole plan as it is shown; the requests as "yaml" or "json"."""
-        content = self.requests.to_dict()
-        requests = json.dumps(content, indent=2) if style == "json" else _yaml(content)
         lines = [
-            requests.rstrip(),
+            request_text(self.requests.to_dict(), style),
             "",
             f"what is sent: {package.size / 1e6:,.1f} MB, {len(package.files)} files, to {self.model_uri}",
             *(f"note: {note}" for note in self.notes),
             self.price,
-            *(f"{'problem' if each.fatal else 'note'}: {each}" for each in self.problems),
-            *([] if self.problems else ["nothing is wrong with it"]),
+            *told(self.problems),
         ]
         return "\n".join(lines)
 
@@ -178,8 +173,3 @@ def _part(request: Mapping[str, object], name: str) -> dict[str, object]:
     found = request[name]
     assert isinstance(found, dict)
     return found
-
-
-def _yaml(content: Mapping[str, object]) -> str:
-    plain = json.loads(json.dumps(content))  # one list of tags in several requests is no anchor
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)

@@ -66,6 +66,13 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda problem: (not problem.fatal, problem.where))
 
 
+def told(problems: Sequence[Problem]) -> list[str]:
+    """Lines that tell them, or that there are none."""
+    if not problems:
+        return ["nothing is wrong with it"]
+    return [f"{'problem' if problem.fatal else 'note'}: {problem}" for problem in problems]
+
+
 def refuse(problems: Iterable[Problem]) -> None:
     """Raise a ConfigError with all that is fatal."""
     fatal = [problem for problem in problems if problem.fatal]

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.directions import DIRECTIONS
 from dogbreed.errors import ConfigError
+from dogbreed.kinds import check_kind
 from dogbreed.runs import command
 from dogbreed.training.epoch_line import BEST_EPOCH, EPOCH_METRIC_PATTERN, epoch_line
 from launch.names import CHANNEL_KEYS
@@ -28,6 +29,9 @@ FLEET = "fleet"
 LOCAL = "s3://local"
 #: Pictures that are drawn wherever a run needs them, and pictures in a folder: by name, as their module loads torch.
 _DRAWN, _FOLDER = (f"dogbreed.data.datamodule.{name}" for name in ("SampleDataModule", "BreedDataModule"))
+
+#: Settings that planning a job reads itself; the others are for the run to judge.
+_READ_HERE = {"data._target_": str, "data.root": str | Path | None, "data.batch_size": int, "monitor": str}
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,8 @@ def read_experiment(config: DictConfig, hydra: Any) -> Experiment:
             "fleet: features once, all trials side by side",
             "hydra/sweeper=fleet; or launch.tune for a job a trial",
         )
+    for key, kind in _READ_HERE.items():
+        check_kind(key, OmegaConf.select(config, key), kind)
     overrides = of_the_job(hydra.overrides.task, *OURS)
     return Experiment(config, overrides, sweeper, settings, tuner, experiment_name(hydra.runtime.choices))
 
@@ -220,8 +226,9 @@ def example_lines() -> list[str]:
 def _files_of(config: DictConfig) -> dict[str, Path]:
     """Channel -> what the config reads on this machine; a drawn sample is drawn there."""
     found = {}
-    if not _is_drawn(config.data._target_) and not OmegaConf.is_missing(config.data, "root"):
-        found["data"] = Path(os.path.expanduser(config.data.root))
+    root = OmegaConf.select(config, "data.root")
+    if root is not None and not _is_drawn(config.data._target_):
+        found["data"] = Path(os.path.expanduser(root))
     weights = config.backbone.weights
     if isinstance(weights, str) and (os.sep in weights or Path(weights).exists()):
         found["weights"] = Path(os.path.expanduser(weights))

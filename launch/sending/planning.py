@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import yaml
 from omegaconf import OmegaConf
 
 from dogbreed.directions import direction
@@ -22,8 +20,8 @@ from dogbreed.sweeps.space import SearchSpace, parse_space
 from launch.debugger import build_debugger
 from launch.files.packaging import CodeArchive, pack_code
 from launch.preflight.checks import check_training_job, check_tuning_job
-from launch.preflight.problems import Context, Problem, ordered, refuse
-from launch.requests import Place, Request, Work, build_training_job, build_tuning_job
+from launch.preflight.problems import Context, Problem, ordered, refuse, told
+from launch.requests import Place, Request, Work, build_training_job, build_tuning_job, request_text
 from launch.search_space import to_ranges
 from launch.sending.checking import Checked, check_config, check_space
 from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
@@ -75,14 +73,11 @@ class Plan:
 
     def text(self, style: str) -> str:
         """The whole plan as it is shown; the request as "yaml" or "json"."""
-        request = (
-            json.dumps(self.request, indent=2) if style == "json" else yaml.safe_dump(self.request, sort_keys=False)
-        )
         size = sum(size for _, size in self.uploads)
         return "\n".join(
             [
                 f"# {self.launch.kind} job {self.launch.name}",
-                request.rstrip(),
+                request_text(self.request, style),
                 "",
                 f"what is sent: {len(self.uploads)} files of code, {size / 1e6:.2f} MB",
                 *(f"  {size:>9,}  {path}" for path, size in self.uploads),
@@ -93,7 +88,7 @@ class Plan:
                 "",
                 self.costs.text,
                 "",
-                *_told(self.problems),
+                *told(self.problems),
             ]
         )
 
@@ -386,13 +381,3 @@ def renamed_problem(problem: Problem, section: str) -> Problem:
         allowed=renamed(problem.allowed, section),
         hint=renamed(problem.hint, section),
     )
-
-
-def _told(problems: Sequence[Problem]) -> list[str]:
-    if not problems:
-        return ["nothing is wrong with it"]
-    return [
-        f"{'problem' if problem.fatal else 'note'}: {problem.where}: {problem.got}\n"
-        f"  allowed: {problem.allowed}\n  what to do: {problem.hint}"
-        for problem in problems
-    ]

@@ -213,9 +213,10 @@ def test_fraction__is_left_alone_where_the_folder_is_there(shared_folder):
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.25])
 def test_fraction__out_of_range(folder, fraction):
-    shutil.rmtree(folder / "valid")
-    with pytest.raises(DataError, match=f"a val fraction of {fraction}"):
-        make_data(folder, val_fraction=fraction).setup("fit")
+    with pytest.raises(
+        ConfigError, match=f"data.val_fraction={fraction}\n  allowed: a number between 0 and 1, or null"
+    ):
+        make_data(folder, val_fraction=fraction)
 
 
 def test_fraction__too_large_together_names_what_was_set(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dogbreed.health.findings import Finding
@@ -30,7 +29,7 @@ class CheckInputImages(Rule):
     needs = "pictures"
     threshold_mean: float
     threshold_samples: int
-    healthy_spread: Sequence[float] | None
+    healthy_spread: tuple[float, float] | None
 
     def __post_init__(self) -> None:
         super().__post_init__()

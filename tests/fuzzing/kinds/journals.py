@@ -27,7 +27,8 @@ class Cases:
         self._source, self._work = make_sweep(bases), work / "sweep"
         lines = (self._source / _JOURNAL).read_text().splitlines()
         self._plan = json.loads(lines[0])["plan"]
-        self._records = self._read(self._source)
+        self._copy()  # to read, too: other processes have the same source
+        self._records = self._read(self._work)
 
     def make(self, rng: random.Random, number: int) -> Case:
         """Changes of values, or of bytes."""
@@ -40,10 +41,7 @@ class Cases:
 
     def check(self, case: Case) -> str:
         """The report ends well; the journal holds no trial that was damaged, or is refused."""
-        shutil.rmtree(self._work, ignore_errors=True)
-        shutil.copytree(
-            self._source, self._work, ignore=shutil.ignore_patterns("*.safetensors", "*.ckpt", "report.html")
-        )
+        self._copy()
         path = self._work / case["file"]
         if "splices" in case:
             path.write_bytes(splice(path.read_bytes(), case["splices"]))
@@ -62,6 +60,12 @@ class Cases:
         if case["file"] != _JOURNAL and found != self._records:
             wrong("other trials", found)
         return told
+
+    def _copy(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+        shutil.copytree(
+            self._source, self._work, ignore=shutil.ignore_patterns("*.safetensors", "*.ckpt", "report.html")
+        )
 
     def _read(self, directory: Path) -> dict[int, str]:
         with Journal(directory, self._plan, resume=True) as journal:

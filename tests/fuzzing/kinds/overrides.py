@@ -31,11 +31,11 @@ _COMMANDS = {
 }
 _TRAINING = ["logger=none", "report=false", "trainer.max_epochs=1", "data.batch_size=4", "hydra.run.dir=out"]
 _SHARES = [
-    ("dogbreed.train", 40),
-    ("dogbreed.evaluate", 25),
+    ("dogbreed.train", 36),
+    ("dogbreed.evaluate", 22),
     ("launch.train", 12),
     ("launch.deploy", 20),
-    ("training", 3),
+    ("training", 10),
 ]
 
 #: Where a run writes, what it fetches, and how many processes it starts: no mistake, but nothing to try blindly.
@@ -140,6 +140,8 @@ _VALUES = some.recursive(
     ),
     max_leaves=5,
 )
+#: One of each kind that YAML has.
+_PLAIN = ("5", "1.5", "-1", "true", "null", "xyz", "''", "[5]", "{a:1}")
 _MARKS = some.sampled_from(["", "", "", "", "+", "++", "~"])
 _LINES = some.lists(some.tuples(_MARKS, _VALUES), min_size=1, max_size=3)
 
@@ -153,11 +155,13 @@ class Cases:
             importlib.import_module(name)
 
     def make(self, rng: random.Random, number: int) -> Case:
-        """One to three overrides: made by the grammar from real keys, or real ones with changes."""
+        """One to three overrides: made by the grammar from real keys, or real ones with changes; or a plain one."""
         [command] = rng.choices([name for name, _ in _SHARES], [share for _, share in _SHARES])
         keys = _keys(_COMMANDS.get(command, ("train", []))[0])
         forbidden = _NOT + (_NOT_TRAINING if command == "training" else ())
         drawn = example(_LINES, number)
+        if command == "training" and rng.random() < 0.7:  # more get past the first wrong thing
+            drawn = [("", rng.choice(_PLAIN))]
         lines = [_mutated(rng) if rng.random() < 0.4 else f"{mark}{rng.choice(keys)}={value}" for mark, value in drawn]
         good = [line for line in lines if not line.lstrip("+~ ").startswith(forbidden) and "\0" not in line]
         return {"command": command, "overrides": good}
