@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,9 +167,14 @@ def test_hook__of_a_resumed_run_goes_on_in_a_folder_of_its_own(train: Command, t
     assert (tmp_path / "run/smdebug_2/collections").is_dir()
 
 
-def test_profiler__leaves_a_chrome_trace(train: Command, tmp_path: Path) -> None:
-    ended = train("trainer/profiler=torch", "report=false", "data.batch_size=2", "trainer.max_epochs=3")
-    assert ended.code == 0, ended.err
+def test_profiler__leaves_a_chrome_trace(small_run: list[str], shared_folder: Path, tmp_path: Path) -> None:
+    # In a process of its own: torch 2.15 has crashed here, in Result::name() as a profile ends, among other tests.
+    settings = [f"data.root={shared_folder}", "data.batch_size=2", "trainer.max_epochs=3", "report=false"]
+    places = ["trainer/profiler=torch", "logger=none", f"hydra.run.dir={tmp_path / 'run'}"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "dogbreed.train", *small_run, *settings, *places], capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
     traces = list((tmp_path / "run/trace").glob("*.json"))
     assert traces
     assert "traceEvents" in json.loads(traces[0].read_text())
