@@ -18,7 +18,12 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 from omegaconf.resolvers import oc
 
 from dogbreed.arguments import check_no_secret, secret, secrets_of, tells_of_a_secret
@@ -53,8 +58,8 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         try:
             return task(config)
         except Exception as error:
-            is_mistake = isinstance(error, MissingMandatoryValue | InterpolationResolutionError)
-            mistake = _explain(error, config_name) if is_mistake or _is_misconfigured(error) else explain(error)
+            is_mistake = isinstance(error, MissingMandatoryValue | InterpolationResolutionError | ConfigAttributeError)
+            mistake = _explain(error, config_name) if is_mistake else explain(error)
             # In a sweep the error goes to the sweeper; a single run ends here, without Hydra's own words.
             if HydraConfig.get().mode != RunMode.MULTIRUN:
                 raise _Failed(error if mistake is None or isinstance(error, OSError) else mistake) from error
@@ -146,7 +151,10 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
     try:
         return make(*inputs, **arguments)
     except Exception as error:
-        if not (isinstance(error, InstantiationException | TypeError | ValueError) or _is_misconfigured(error)):
+        # Lightning takes seconds to load, and where it is not loaded its error cannot be raised.
+        lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
+        known = [InstantiationException, TypeError, ValueError]
+        if not isinstance(error, (*known, *([lightning.MisconfigurationException] if lightning else []))):
             raise
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, DogbreedError):
@@ -156,12 +164,6 @@ def _call(key: str, target: str, make: Callable[..., Any], /, *inputs: Any, **ar
             allowed=f"settings that {target} takes",
             hint=f"look at the section: --cfg job --package {key}",
         ) from error
-
-
-def _is_misconfigured(error: Exception) -> bool:
-    """Whether it is Lightning's own for settings; it takes seconds to load, and where it is not loaded raises none."""
-    lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
-    return lightning is not None and isinstance(error, lightning.MisconfigurationException)
 
 
 def _not_set(key: str) -> ConfigError:

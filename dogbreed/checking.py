@@ -16,6 +16,9 @@ from dogbreed.health.rules.base import Rule
 from dogbreed.health.smdebug.config import needs_backbone
 from dogbreed.kinds import check_kind
 
+#: Callbacks that choose or stop by a metric.
+_CHOOSING = tuple(f"dogbreed.training.interruption.Resumable{name}" for name in ("Checkpoint", "EarlyStopping"))
+
 
 def check_settings(config: DictConfig) -> None:
     """Refuse now what Lightning would stumble over later."""
@@ -39,6 +42,9 @@ def check_settings(config: DictConfig) -> None:
     check_kind("notes", config.notes, Sequence[str])
     check_kind("features.root", config.features.root, str | Path | None)
     direction(config.monitor)
+    for name, part in parts(config, "callbacks").items():
+        if part.get("_target_") in _CHOOSING:
+            direction(part.monitor, f"callbacks.{name}.monitor")
 
 
 def check_paths(config: DictConfig) -> None:

@@ -8,8 +8,8 @@ from dogbreed.errors import ConfigError, did_you_mean
 DIRECTIONS = {"loss": "min", "acc": "max", "acc_top5": "max", "f1_macro": "max"}
 
 
-def direction(key: str) -> str:
-    """Whether a metric such as "val/acc" is to be at its "min" or "max".
+def direction(key: str, setting: str = "monitor") -> str:
+    """Whether a metric such as "val/acc", which a setting names, is to be at its "min" or "max".
 
     >>> direction("val/acc")
     'max'
@@ -20,6 +20,6 @@ def direction(key: str) -> str:
     known = {f"val/{name}": mode for name, mode in DIRECTIONS.items()}
     if key not in known:
         raise ConfigError(
-            f"monitor={key}{did_you_mean(str(key), known)}", ", ".join(known), "set monitor to one of them"
+            f"{setting}={key}{did_you_mean(str(key), known)}", ", ".join(known), f"set {setting} to one of them"
         )
     return known[key]

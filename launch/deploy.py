@@ -56,9 +56,9 @@ def artifact_and_name(config: DictConfig) -> tuple[Path, str]:
         ConfigError: they, or the picture to try it with, are of another kind.
     """
     check_kind("artifact", config.artifact, Path)
-    check_kind("name", config.name, str)
+    check_kind("name", config.name, str | int)
     check_kind("picture", config.get("picture"), Path | None)
-    return Path(config.artifact).expanduser(), config.name
+    return Path(config.artifact).expanduser(), str(config.name)
 
 
 def say(text: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.kinds import misfit
@@ -56,8 +56,18 @@ def positive(name: str, value: object) -> ConfigError | None:
 def typed(settings: DataclassInstance) -> Iterator[ConfigError | None]:
     """Whether all is of the kind that the dataclass declares; `whole` and `positive` say more of numbers, before it."""
     for name, kind in get_type_hints(type(settings)).items():
-        allowed = misfit(value := getattr(settings, name), kind)
-        yield None if allowed is None else wrong(name, "null" if value is None else value, allowed)
+        value = getattr(settings, name)
+        if isinstance(value, Mapping) and get_origin(kind) is Mapping:
+            of_key, of_value = get_args(kind)
+            for key, entry in value.items():  # each by itself, for others may be secret
+                yield _of_kind(f"the name {key} in {name}", key, of_key) or _of_kind(f"{name}.{key}", entry, of_value)
+        else:
+            yield _of_kind(name, value, kind)
+
+
+def _of_kind(name: str, value: object, kind: object) -> ConfigError | None:
+    allowed = misfit(value, kind)
+    return None if allowed is None else wrong(name, "null" if value is None else value, allowed)
 
 
 def wrong(name: str, value: object, allowed: str) -> ConfigError:

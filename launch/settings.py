@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.kinds import check_kind
 from launch.fields import Wrong, one_of, positive, refuse, typed, whole, wrong
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def make_settings(kind: type[_Settings], values: Mapping[str, Any], section: str
         ConfigError: a name that does not exist, one that is missing, or a value that cannot be.
     """
     names: list[str] = [field.name for field in fields(kind)]
+    check_kind(section, values, Mapping)
     for name in (*values, *names):
         if name not in values or name not in names:
             what = "missing" if name in names else f"there is none{did_you_mean(name, names)}"

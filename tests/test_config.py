@@ -148,3 +148,5 @@ def test_config__monitor_decides_its_own_direction(tmp_path: Path) -> None:
     assert config.callbacks.early_stopping.mode == "max"
     config = compose("train", "monitor=val/loss", "callbacks=early_stopping", f"paths.output_dir={tmp_path}")
     assert config.callbacks.checkpoint.mode == config.callbacks.early_stopping.mode == "min"
+    config = compose("train", "callbacks.checkpoint.monitor=val/loss", f"paths.output_dir={tmp_path}")
+    assert (config.monitor, config.callbacks.checkpoint.mode) == ("val/acc", "min")

@@ -66,6 +66,24 @@ def test_plan__says_every_mistake_at_once_and_exits_with_1(command: Command) -> 
         assert told in ended.out.split("what is sent")[1], told
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.root=5",
+        "data.batch_size=xyz",
+        "data._target_=5",
+        "monitor=1.5",
+        "format=xml",
+        "sagemaker.tuner=5",
+        "sagemaker.tuner=null",
+    ],
+)
+def test_plan__of_a_value_of_another_kind(override: str, command: Command) -> None:
+    ended = command(launch.plan.main, "experiment=quickstart", *_SAID, override)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-3].startswith(f"error: {override}")
+
+
 def test_plan__of_a_mistyped_space_finds_every_trial_that_would_fail(command: Command) -> None:
     space = ["optimizer.lrr=interval(0.1,1)", "backbone=choice(resnet18,resnet999)", "data.batch_size=choice(0,32)"]
     ended = command(launch.plan.main, "experiment=quickstart", *_SAID, *space)

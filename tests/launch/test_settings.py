@@ -51,3 +51,10 @@ def test_settings__of_another_kind_are_refused(name: str) -> None:
         assert all(odd in ([], {}) for odd in taken if kind.startswith(("Sequence", "Mapping"))), (key, taken)
         assert all(type(odd) in (int, type(None)) for odd in taken if kind.startswith("int")), (key, taken)
         assert all(type(odd) in (int, float, type(None)) for odd in taken if kind.startswith("float")), (key, taken)
+
+
+def test_settings__of_which_one_is_wrong_keep_the_others_to_themselves() -> None:
+    values = values_of("sagemaker/job/default")
+    with pytest.raises(ConfigError, match=r"section\.environment\.WORKERS=5\n") as caught:
+        make_settings(JobSettings, {**values, "environment": {"WANDB_MODE": "hidden", "WORKERS": 5}}, "section")
+    assert "hidden" not in str(caught.value)

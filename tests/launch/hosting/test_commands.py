@@ -86,6 +86,8 @@ def test_deploy__dry_run_asks_nobody(said: list[str], door: Door, command: Comma
         ("name=my_dogs", "set name"),
         pytest.param("sagemaker.role=dogs", "arn:aws:iam", marks=pytest.mark.slow),
         pytest.param("sagemaker.max_count=0", "a whole number", marks=pytest.mark.slow),
+        ("artifact=5", "artifact=5\n  allowed: a path"),
+        ("name=[a]", "set name"),
         ("sagemaker.prefix=2026", "a text (in quotes"),
         ("sagemaker.expires_in_h=1e9", "or null for never"),
         pytest.param("sagemaker.poll_s=null", "sagemaker.poll_s", marks=pytest.mark.slow),

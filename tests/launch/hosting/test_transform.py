@@ -232,6 +232,8 @@ def test_transform__signal_stops_the_job_and_leaves_nothing(
     [
         ("input=/photos", "input=/photos"),
         pytest.param("format=xml", "format=xml", marks=pytest.mark.slow),
+        ("format=5", "format=5"),
+        ("transform=5", "transform=5"),
         ("transform.max_concurrent=50", "transform.max_payload_mb=25 times transform.max_concurrent=50"),
         pytest.param("sagemaker/endpoint=serverless", "sagemaker/endpoint=serverless", marks=pytest.mark.slow),
         ("sagemaker.max_count=4,sagemaker.expires_in_h=2", "sagemaker.max_count, sagemaker.expires_in_h"),
@@ -255,3 +257,7 @@ def test_transform__dry_run_shows_the_request_and_asks_nobody(artifacts: tuple[P
     assert ended.code == 0, ended.out + ended.err
     assert "S3DataType: ManifestFile" in ended.out
     assert "USD an hour" in ended.out
+    assert ended.out.endswith("nothing is wrong with it\n")
+    ended = command(transform.main, *settings("dogs", artifacts[0], *more, "sagemaker.role=dogs"))
+    assert ended.code == 1
+    assert "\nproblem: sagemaker.role: sagemaker.role=dogs\n" in ended.out
