@@ -107,6 +107,18 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     Raises:
         ConfigError: it cannot be made so.
     """
+    make = factory(config, key)
+    if make is None:
+        return None
+    return partial(make, **arguments) if OmegaConf.select(config, f"{key}._partial_") else make(**arguments)
+
+
+def factory(config: DictConfig, key: str) -> Callable[..., Any] | None:
+    """What makes the section `key` of the config, its settings checked; None where it names no `_target_`.
+
+    Raises:
+        ConfigError: a setting that its target does not take.
+    """
     section = OmegaConf.select(config, key)
     if section is None:
         return None
@@ -117,9 +129,9 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
         raise _not_set(missing)
     call = partial(_call, key, section["_target_"])
     # Hydra would turn arguments of its own into parts of the config; so it makes a factory, and we call it.
-    factory = call(instantiate, section, _partial_=True, _convert_="all")
-    check_arguments(key, factory.keywords, factory.func)
-    return partial(call, factory, **arguments) if section.get("_partial_") else call(factory, **arguments)
+    make = call(instantiate, section, _partial_=True, _convert_="all")
+    check_arguments(key, make.keywords, make.func)
+    return partial(call, make)
 
 
 def parts(config: DictConfig, key: str) -> dict[str, DictConfig]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dogbreed.app import build, parts, run_app
+from dogbreed.app import build, factory, parts, run_app
 from dogbreed.checking import check_settings, make_rules
 from dogbreed.commands import ends_well
 from dogbreed.data.datamodule import BreedDataModule
@@ -44,6 +44,7 @@ from dogbreed.training.restoring import Restored
 def train(config: DictConfig) -> float:
     """Train a head on a frozen backbone; the best value of `config.monitor` on val."""
     check_settings(config)
+    _check_parts(config)
     checkpoint = _resume_from(config)
     first = is_first_process()
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -54,6 +55,13 @@ def train(config: DictConfig) -> float:
         prepared = prepare(config)
         watch = Watch(config, prepared, directory, sampler, rules, hook)
         return _fit(config, prepared, watch, checkpoint)
+
+
+def _check_parts(config: DictConfig) -> None:
+    """Refuse before the feature pass what could not be made after it."""
+    named = [f"{key}.{name}" for key in ("callbacks", "logger") for name in parts(config, key)]
+    for key in ("head", "optimizer", "scheduler", "trainer", *named):
+        factory(config, key)
 
 
 def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str | None) -> float:

@@ -250,6 +250,16 @@ def test_train__with_a_wrong_override(override: str, message: str, refused: Refu
 
 
 @pytest.mark.parametrize(
+    "override", ["optimizer.lr=abc", "trainer.profiler=5", "head=5", "callbacks.epochs.path=5", "+logger.mine=x"]
+)
+def test_train__with_a_wrong_setting_computes_nothing(
+    override: str, refused: Refused, shared_folder: Path, tmp_path: Path
+) -> None:
+    refused(f"data.root={shared_folder}", f"features.root={tmp_path / 'cache'}", override)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("head.hidden=abc", "head.hidden=abc\n  allowed: a whole number\n"),
