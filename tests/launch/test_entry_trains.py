@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("override", "told"), [("optimizer.lr=abc", "error: optimizer cannot be made"), ("data.root=nowhere", "error: ")]
+    ("override", "told"), [("optimizer.lr=abc", "error: optimizer.lr=abc"), ("data.root=nowhere", "error: ")]
 )
 def test_entry__mistake_of_the_user_is_the_reason(
     small_run: list[str], shared_folder: Path, tmp_path: Path, override: str, told: str
