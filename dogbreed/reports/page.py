@@ -30,14 +30,19 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
     return path
 
 
-def embed_jpeg(path: Path) -> str | None:
-    """A data URI of a whole JPEG; None where the file is missing or cut short."""
+def read_jpeg(path: Path) -> bytes | None:
+    """A whole JPEG file's content; None where the file is missing or cut short."""
     try:
         content = path.read_bytes()
     except (OSError, ValueError):  # ValueError: what no name of a file can hold
         return None
-    whole = content.startswith(b"\xff\xd8") and content.endswith(b"\xff\xd9")
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}" if whole else None
+    return content if content.startswith(b"\xff\xd8") and content.endswith(b"\xff\xd9") else None
+
+
+def embed_jpeg(path: Path) -> str | None:
+    """A data URI of a whole JPEG; None where the file is missing or cut short."""
+    content = read_jpeg(path)
+    return None if content is None else f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
 
 
 @lru_cache(maxsize=1)

@@ -51,22 +51,23 @@ def write_report(directory: Path) -> Path:
     run = read_run(directory)
     content = {
         "run": run,
-        "title": _title(run),
+        "title": run_title(run),
         "verdict": judge(run),
         "tiles": list(_tiles(run)),
-        "curves": _curves(run),
+        "curves": draw_curves(run),
         "health": _health(run.health),
-        "time": _time(run),
-        "classes": _classes(run),
-        "calibration": _calibration(run),
-        "data": _data(run),
-        "settings": _settings(run),
+        "time": _tell_time(run),
+        "classes": tell_classes(run),
+        "calibration": tell_calibration(run),
+        "data": tell_data(run),
+        "settings": settings_of(run),
         "config_text": run.folder.text("config.yaml"),
     }
     return write_page(directory / REPORT, "run.html.j2", **content, problems=run.folder.problems, no_test=_NO_TEST)
 
 
-def _title(run: Run) -> str:
+def run_title(run: Run) -> str:
+    """The backbone, the head and how many classes; the folder's name where they are not known."""
     backbone = run.artifact.get("backbone", {}).get("name") or run.setting("backbone.name")
     kind = run.artifact.get("head", {}).get("kind")
     classes = len(run.class_names)
@@ -84,7 +85,8 @@ def _tiles(run: Run) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def _curves(run: Run) -> list[Plot]:
+def draw_curves(run: Run) -> list[Plot]:
+    """Loss and accuracy over the epochs, as far as they were measured."""
     best = None
     mode, monitor = run.setting("callbacks.checkpoint.mode"), run.setting("monitor")
     rows = [row for row in run.epochs if not math.isnan(row.get(str(monitor), math.nan))]
@@ -105,7 +107,8 @@ def _health(health: Health | None) -> dict[str, Any] | None:
     return {"preset": health.preset, "found": found, "quiet": quiet}
 
 
-def _time(run: Run) -> dict[str, Any] | None:
+def _tell_time(run: Run) -> dict[str, Any] | None:
+    """Where the time went, with plots; None where that is not known."""
     if run.profile is None:
         return None
     profile = run.profile
@@ -129,7 +132,7 @@ def _flat(phase: Phase, depth: int, before: Sequence[str], early: bool = False) 
         yield from _flat(part, depth + 1, before, first)
 
 
-def _classes(run: Run) -> dict[str, Any]:
+def tell_classes(run: Run) -> dict[str, Any]:
     """What is known of the classes: all of it from predictions.csv, else the tables that an older run left."""
     names, pairs, maps = run.class_names, list(run.confused), list[Plot]()
     rows: list[Mapping[str, Any]] = list(run.per_class)
@@ -181,7 +184,8 @@ def _gallery(run: Run) -> Gallery:
     return Gallery(tuple(filter(None, map(embedded, run.gallery.mistakes))), tuple(pairs))
 
 
-def _calibration(run: Run) -> dict[str, Any] | None:
+def tell_calibration(run: Run) -> dict[str, Any] | None:
+    """How far test's probabilities can be trusted, with plots; None where no answers are known."""
     if not run.predictions:
         return None
     right = [answer.true == answer.predicted for answer in run.predictions]
@@ -195,7 +199,8 @@ def _calibration(run: Run) -> dict[str, Any] | None:
     return {"found": found, "plots": plots, "fitted": fitted, "sure": len(sure) / len(right), "precision": precision}
 
 
-def _data(run: Run) -> dict[str, Any]:
+def tell_data(run: Run) -> dict[str, Any]:
+    """How many pictures there are of what, and what was left out."""
     counts = run.data.counts if run.data is not None else {}
     rows = [(split, sum(found), min(found), max(found)) for split, found in counts.items() if found]
     train = class_sizes(run, "train")
@@ -210,7 +215,7 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _settings(run: Run) -> list[tuple[str, str]]:
+def settings_of(run: Run) -> list[tuple[str, str]]:
     """The settings that people ask for first."""
     keys = (
         "backbone.library",

@@ -14,7 +14,7 @@ from dogbreed.reports.sweep_files import Sweep, read_sweep
 from dogbreed.reports.sweep_plots import draw_best_so_far, draw_curves, draw_parameter, draw_trade_off
 from dogbreed.reports.verdict import Sentence
 from dogbreed.reports.words import amount, count, duration, measure, percent, sentence
-from dogbreed.sweeps.dimensions import override_line
+from dogbreed.sweeps.dimensions import Value, override_line
 from dogbreed.sweeps.journal import Record
 from dogbreed.sweeps.leaderboard import Place, rank
 
@@ -35,11 +35,11 @@ def write_sweep_report(directory: Path) -> Path:
     places = rank(sweep.trials.records, sweep.trials.monitor) if sweep.trials is not None else []
     content = {
         "sweep": sweep,
-        "title": _title(sweep, places),
-        "verdict": _judge(sweep, places),
-        "plots": _plots(sweep, places),
-        "board": _board(sweep, places),
-        "winner": _winner(sweep),
+        "title": sweep_title(sweep, places),
+        "verdict": judge_sweep(sweep, places),
+        "plots": draw_sweep(sweep, places),
+        "board": _leaderboard(sweep, places),
+        "winner": _winner_beside(sweep),
         "settings": shlex.join(override_line(key, value) for key, value in sweep.best.items()),
         "has_report": sweep.folder.has(f"winner/{REPORT}"),
         "failed": [one for one in (sweep.trials.records if sweep.trials else ()) if one.state == "failed"],
@@ -47,7 +47,8 @@ def write_sweep_report(directory: Path) -> Path:
     return write_page(directory / REPORT, "sweep.html.j2", **content, problems=sweep.folder.problems, top=_TOP)
 
 
-def _title(sweep: Sweep, places: Sequence[Place]) -> str:
+def sweep_title(sweep: Sweep, places: Sequence[Place]) -> str:
+    """What was tried, in a line."""
     if sweep.trials is None:
         return f"Sweep {sweep.folder.path.resolve().name}"
     keys = list(dict.fromkeys(key for place in places for key in place.setting))
@@ -56,7 +57,8 @@ def _title(sweep: Sweep, places: Sequence[Place]) -> str:
     return f"{tried} over {swept}" if swept else tried
 
 
-def _judge(sweep: Sweep, places: Sequence[Place]) -> list[Sentence]:
+def judge_sweep(sweep: Sweep, places: Sequence[Place]) -> list[Sentence]:
+    """How good, whether anything is wrong, and where the time went."""
     if sweep.trials is None:
         why = sweep.folder.why("trials.json", "the sweep was stopped before its first table was written")
         return [Sentence("How good", "plain", "Nothing can be said of the trials.", why)]
@@ -116,7 +118,8 @@ def _edges(sweep: Sweep, best: Record) -> tuple[str, str, str]:
     return "plain", strong, "so whether the best lies at an edge was not looked at."
 
 
-def _plots(sweep: Sweep, places: Sequence[Place]) -> dict[str, list[Plot]]:
+def draw_sweep(sweep: Sweep, places: Sequence[Place]) -> dict[str, list[Plot]]:
+    """The plots of its "progress" and of its "parameters"; none where no trial reached a value."""
     trials, measured = sweep.trials, sweep.measured
     if trials is None or not measured:
         return {"progress": [], "parameters": []}
@@ -133,7 +136,7 @@ def _plots(sweep: Sweep, places: Sequence[Place]) -> dict[str, list[Plot]]:
     }
 
 
-def _board(sweep: Sweep, places: Sequence[Place]) -> dict[str, Any]:
+def _leaderboard(sweep: Sweep, places: Sequence[Place]) -> dict[str, Any]:
     """The leaderboard: columns, and a row of cells for each place."""
     if sweep.trials is None:
         return {"columns": [], "rows": []}
@@ -149,20 +152,19 @@ def _board(sweep: Sweep, places: Sequence[Place]) -> dict[str, Any]:
         cells = [measure(monitor, place.mean)]
         cells += [measure(monitor, place.spread), str(len(place.trials))] if seeds else []
         cells += [measure(name, best.metrics.get(name)) for name in others]
-        cells += [_cell(place.setting.get(key)) for key in keys]
+        cells += [parameter(place.setting.get(key)) for key in keys]
         cells += [str(len(best.curve)), duration(sum(one.seconds for one in place.trials))]
         rows.append((cells, ", ".join(str(one.number) for one in place.trials), ", ".join(states), states[0]))
     return {"columns": columns, "rows": rows}
 
 
-def _winner(sweep: Sweep) -> list[tuple[str, list[str]]]:
+def _winner_beside(sweep: Sweep) -> list[tuple[str, list[str]]]:
     """A row for each metric: in the sweep, trained alone, and of ridge regression."""
     sources = [sweep.summary.get(name, {}) for name in ("sweep", "winner", "ridge")]
     names = [name for name in dict.fromkeys(key for source in sources for key in source) if "/" in name]
     return [(name, [measure(name, source.get(name)) for source in sources]) for name in names]
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "null"
-    return amount(value) if isinstance(value, float) else str(value)
+def parameter(value: Value) -> str:
+    """What a trial had of a parameter, for a table."""
+    return "null" if value is None else amount(value) if isinstance(value, float) else str(value)
