@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dogbreed.models.backbones import make_backbone
     from dogbreed.models.classifier import BreedClassifier
     from dogbreed.models.heads import LinearHead, MLPHead
+    from dogbreed.reports.showing import show_report
     from dogbreed.serving.artifact import load_artifact, save_artifact
     from dogbreed.serving.predictor import Predictor
 
@@ -33,6 +34,7 @@ _HOMES = {
     "make_backbone": "dogbreed.models.backbones",
     "make_engine": "dogbreed.features.engines",
     "save_artifact": "dogbreed.serving.artifact",
+    "show_report": "dogbreed.reports.showing",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "make_backbone",
     "make_engine",
     "save_artifact",
+    "show_report",
 ]
 
 ctrl_c.hear_early(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -30,6 +29,7 @@ from dogbreed.arguments import check_no_secret, secret, secrets_of, tells_of_a_s
 from dogbreed.commands import explain
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError, DogbreedError, did_you_mean
+from dogbreed.help import Help, help_of, wants_help
 from dogbreed.kinds import check_arguments
 
 CONFIG = "pkg://dogbreed.conf"
@@ -43,12 +43,16 @@ class _Failed(BaseException):
         self.error = error
 
 
-def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    """Run `task` on the composed config.
+def run_app(about: Help, task: Callable[[DictConfig], Any]) -> None:
+    """Run `task` on the composed config, or tell what the command is for, where help is asked for.
 
     Raises:
         DogbreedError: the user made a mistake.
     """
+    if wants_help(sys.argv[1:]):
+        print(help_of(about, sys.argv[1:]))
+        return
+    config_name = about.config
     prepare()
     composed = False
 
@@ -186,8 +190,6 @@ def prepare() -> None:
     """Make conf/ composable, and leave out what Lightning says on every run and no user of ours needs."""
     OmegaConf.register_new_resolver("direction", direction, replace=True)
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         "Found .* module.s. in eval mode",  # the frozen backbone: that is the point
         ".*treespec, LeafSpec.* is deprecated",  # between Lightning and torch

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
-from dogbreed.errors import ConfigError
+from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.streams import RED, styled
 
 _TELLING = re.compile(
     r"secret|password|passphrase|passwd|credential|(api|private|access)_?key|(^|[_.-])token([_.-]|$)"
@@ -19,6 +22,51 @@ _IN_URL = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
 _LEAST = 8  # characters: shorter values stand in anything
 
 
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's parser, whose errors name what is near to a mistyped option, command or choice."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse does it."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the command with exit code 2."""
+        if wrong := _CHOICE.search(message):
+            message += did_you_mean(wrong[1], re.findall(r"[^\s',]+", wrong[2]))
+        known = {option for parser in self.every() for option in parser.options()}
+        for word in [word.partition("=")[0] for word in self._given if word.startswith("--")]:
+            if not any(option.startswith(word) for option in known):  # argparse takes an option cut short
+                near = [option for option in known if did_you_mean(word[2:], [option[2:]])]  # dashes make all alike
+                message += f"; there is no {word}{did_you_mean(word, near, limit=1)}"
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {styled('error:', RED, sys.stderr)} {message}\n")
+
+    def options(self) -> dict[str, argparse.Action]:
+        """Each option as it is typed, with what it does."""
+        return {option: action for action in self._actions for option in action.option_strings}
+
+    def commands(self) -> dict[str, Parser]:
+        """The parser of each command within this one, by its name."""
+        return {
+            name: parser
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name, parser in action.choices.items()
+        }
+
+    def every(self) -> Iterator[Parser]:
+        """This one, and those of the commands within it."""
+        yield self
+        for parser in self.commands().values():
+            yield from parser.every()
+
+
 def positive(text: str) -> int:
     """A whole number above 0, for argparse.
 
@@ -28,6 +76,18 @@ def positive(text: str) -> int:
     value = int(text) if text.isascii() and text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def port(text: str) -> int:
+    """A port to listen on, 0 for any free one, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    value = int(text) if text.isascii() and text.isdecimal() else -1
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
     return value
 
 

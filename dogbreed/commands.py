@@ -21,7 +21,7 @@ from typing import ParamSpec
 from dogbreed.arguments import secrets_of
 from dogbreed.errors import ConfigError, DataError, DogbreedError, OutputError, WorkerError
 from dogbreed.interrupts import INTERRUPTED, SIGNALLED, ctrl_c
-from dogbreed.streams import drop_unprinted, is_output_broken
+from dogbreed.streams import RED, drop_unprinted, is_output_broken, styled
 
 #: The exit code for a reader that went away. Windows has no SIGPIPE.
 READER_GONE = SIGNALLED + getattr(signal, "SIGPIPE", 13)
@@ -165,7 +165,7 @@ def _end(error: Exception) -> int:
     mistake = _cannot_be_written("stdout", getattr(error, "strerror", "")) if broken else explain(error)
     if mistake is None:
         raise error
-    tell(f"error: {mistake}")
+    tell(f"{styled('error:', RED, sys.stderr)} {mistake}")
     return 1
 
 

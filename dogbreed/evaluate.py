@@ -1,74 +1,44 @@
-"""`python -m dogbreed.evaluate artifact=DIR data.root=DIR`: how well an artifact does on a folder's split."""
+"""`python -m dogbreed.evaluate artifact=DIR data.root=DIR`: how well an artifact does, see `dogbreed.evaluating`."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from dogbreed.app import build, run_app
+from dogbreed.app import run_app
 from dogbreed.checking import check_paths
-from dogbreed.commands import ends_well, tell
-from dogbreed.data.folder import describe_skipped
-from dogbreed.files import write_json
-from dogbreed.models.classifier import BreedClassifier
-from dogbreed.reports.evaluation import confused, write_evaluation
-from dogbreed.runs import is_first_process, start_run, write_skipped
-from dogbreed.serving.artifact import load_artifact
-from dogbreed.stopping import Stopped
-from dogbreed.train import check_counted, make_trainer
+from dogbreed.commands import ends_well
+from dogbreed.help import Help
+
+HELP = Help(
+    command="python -m dogbreed.evaluate",
+    config="evaluate",
+    text="How well an artifact does on a split of a folder of photographs: metrics, a table per class, the pairs that "
+    "it confuses, and a picture of them.",
+    examples={
+        "artifact=RUN/artifact data.root=PHOTOS": "on PHOTOS/test",
+        "artifact=RUN/artifact data.root=PHOTOS split=val": "on PHOTOS/valid or PHOTOS/val; the folder needs no other",
+        "artifact=RUN/artifact data.root=PHOTOS data.on_error=skip hydra.run.dir=runs/judged": "passing over broken "
+        "files, into a folder of that name",
+    },
+    see="python -m dogbreed.predict --help for the answer to each picture; dogbreed.data for what is wrong with them.",
+    shown=("data",),
+)
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
     """The metrics of the artifact on `config.split`, written with a per-class table and the confused pairs."""
     check_paths(config)
-    artifact = load_artifact(str(config.artifact))
-    datamodule = build(
-        config,
-        "data",
-        transform=artifact.backbone.transform,
-        class_names=artifact.class_names,
-        test_split=config.split,
-    )
-    datamodule.setup("test")
-    model = BreedClassifier(artifact.backbone, artifact.head, artifact.class_names)
-    first = is_first_process()
-    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    directory = start_run(config, "dogbreed.evaluate", overrides) if first else Path(config.paths.output_dir)
-    trainer = make_trainer(config)
-    try:
-        tested = trainer.test(model, datamodule=datamodule, verbose=False)[0]
-    except SIGTERMException:
-        stopped = Stopped()
-        tell(f"stopped by {stopped.number.name}; run it again")
-        raise stopped from None
-    # Lightning calls every split it tests "test".
-    metrics = {f"{config.split}/{name.split('/', 1)[1]}": value for name, value in tested.items()}
-    check_counted(metrics, datamodule)
-    if not trainer.is_global_zero:
-        return metrics
-    write_json(directory / "metrics.json", metrics)
-    write_skipped(directory, datamodule.skipped)
-    confusion = model.confusion_matrix.numpy()
-    accuracy = metrics[f"{config.split}/acc"]
-    write_evaluation(directory, confusion, artifact.class_names, f"{config.split}: {accuracy:.1%} right")
-    print(f"{int(confusion.sum()):,} pictures of {config.split} in {config.data.root}")
-    if datamodule.skipped:
-        print(describe_skipped(datamodule.skipped))
-    print(" ".join(f"{name}={value:#.6g}" for name, value in metrics.items()))
-    for pair in confused(confusion, artifact.breeds, limit=5):
-        print(f"  {pair['true']} taken for {pair['predicted']}: {pair['pictures']}")
-    print(f"wrote {directory}/: metrics.json, per_class.csv, confused.csv, confusion.png")
-    return metrics
+    from dogbreed import evaluating  # here: what can be told without torch is told before it is loaded
+
+    return evaluating.evaluate(config)
 
 
 @ends_well("run it again")
 def main() -> None:
     """Run from the command line."""
-    run_app("evaluate", evaluate)
+    run_app(HELP, evaluate)
 
 
 if __name__ == "__main__":

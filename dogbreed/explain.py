@@ -19,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from dogbreed.app import build
 from dogbreed.data.folder import SPLITS
 from dogbreed.data.loading import available_cores
-from dogbreed.files import write_csv, write_json
+from dogbreed.files import from_here, write_csv, write_json
 from dogbreed.health.judging import Panel
 from dogbreed.health.machine import MachineSampler, process_started
 from dogbreed.health.monitor import HealthMonitor
@@ -111,7 +111,7 @@ class Watch:
         if not self._report:
             return
         try:
-            say(f"how far it came, in a browser: {write_report(self._directory)}")
+            say(f"how far it came, in a browser: {from_here(write_report(self._directory))}")
         except Exception as error:  # the run's own error is the one to be seen
             say(f"no report: {error}")
 
@@ -123,7 +123,7 @@ class Watch:
             path = write_report(self._directory) if self._report else None
         self._write_profile()  # now with the report's own time
         if path is not None:
-            say(f"the whole story, in a browser: {path}")
+            say(f"the whole story, in a browser: {from_here(path)}")
 
     def _write_profile(self) -> None:
         write_profile(self._directory, self._sampler.samples, clock(), self._sampler.started)

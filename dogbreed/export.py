@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed.arguments import positive
+from dogbreed.arguments import Parser, positive
 from dogbreed.commands import ends_well
 from dogbreed.data.folder import find_pictures
 from dogbreed.exports.formats import FORMATS, PRECISIONS, load_format
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @ends_well("an export that is not whole was not kept; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export and say how it compares with torch; 0 if it is as good, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     load_format(options.format)  # before torch, which takes seconds to load
     from dogbreed.exports.judging import spread
     from dogbreed.exports.writing import export
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{model} in {options.format}, {options.precision}: {folder} ({size / 1e6:.1f} MB)")
     print(_compared(judged))
-    print(f"use it: python -m dogbreed.predict --artifact {options.artifact} --engine {options.format} PICTURE.jpg")
+    asked = ["--artifact", str(options.artifact), "--engine", options.format, pictures[0]]
+    print(f"use it:\n  {shlex.join(['python', '-m', 'dogbreed.predict', *asked])}")
     return 0
 
 
@@ -50,8 +51,9 @@ def _compared(judged: Judged) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.export",
         description="Write the classifier of an artifact in another form, into the artifact. It is compared with torch "
         "on real pictures first, and refused where it is worse: nothing is written then, and the exit code is 1.",

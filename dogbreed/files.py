@@ -24,6 +24,16 @@ def is_inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # links in a loop are no error here
 
 
+def from_here(path: str | Path) -> Path:
+    """The path as it is typed in the working directory, where it leads to a place below that; else in full.
+
+    >>> from_here(Path.cwd() / "runs" / "first"), from_here("/elsewhere")
+    (PosixPath('runs/first'), PosixPath('/elsewhere'))
+    """
+    full, here = Path(os.path.abspath(path)), Path.cwd()
+    return full.relative_to(here) if full.is_relative_to(here) else full
+
+
 _ELSEWHERE = "free some space or choose another place (hydra.run.dir=FOLDER for a run)"
 
 

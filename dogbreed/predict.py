@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed.arguments import positive
+from dogbreed.arguments import Parser, positive
 from dogbreed.commands import ends_well
 from dogbreed.data.folder import find_pictures
 from dogbreed.exports.formats import ENGINES
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @ends_well("pictures that were not answered can be asked again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer for every picture; 0 if all could be answered, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     from tqdm import tqdm
 
     from dogbreed.serving.predictor import Predictor  # here: asking for help needs no torch
@@ -43,8 +42,9 @@ def answer_all(predictor: Predictor, paths: Sequence[str], wish: Wish, batch_siz
         yield from zip(batch, predictor.answer_each(batch, [wish] * len(batch)), strict=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.predict",
         description="Name the breed on pictures. A picture that cannot be read is reported, and the others are still "
         "answered; the exit code is then 1.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from dogbreed.features.reading import Pixels, measure_pixels
 from dogbreed.files import write_json
 from dogbreed.models.backbones import Backbone
 from dogbreed.phases import phase
+from dogbreed.streams import styled
 
 _MEASURED = 512  # pictures, where no pass measures any: a second or two, once
 
@@ -217,6 +219,6 @@ def _describe(pictures: BreedDataModule) -> None:
 
 
 @rank_zero_only
-def say(text: str) -> None:
-    """Print lines, once however many processes train."""
-    print(legible_lines(text), flush=True)
+def say(text: str, style: str = "") -> None:
+    """Print lines, once however many processes train; on a terminal in one of the styles of `dogbreed.streams`."""
+    print(styled(legible_lines(text), style, sys.stdout), flush=True)

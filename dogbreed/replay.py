@@ -17,7 +17,6 @@ from dogbreed.health.judging import Panel
 from dogbreed.health.replay import health_overrides, is_run, judge, read_run
 from dogbreed.health.rules.base import Rule
 from dogbreed.health.samples import Sample
-from dogbreed.health.smdebug.saved import read_trial, trial_facts
 from dogbreed.health.smdebug.trial import holds_trial
 from dogbreed.health.telling import tell_all
 
@@ -53,6 +52,8 @@ def replay(path: str, overrides: Sequence[str]) -> list[str]:
         raise ConfigError(f"{path} is the directory of a sweep", "that of a run", f"judge its winner: {hint}")
     rules = _rules(overrides)
     if path.startswith("s3://") or (folder.is_dir() and holds_trial(path)):
+        from dogbreed.health.smdebug.saved import read_trial, trial_facts  # here: it loads torch
+
         panel = Panel(rules)
         panel.see(*read_trial(path, panel.measure))
         return tell_all(panel.outcomes(trial_facts(path)))
@@ -69,6 +70,8 @@ def _judge_job(job: Job, rules: Sequence[Rule]) -> list[Outcome]:
     if job.tensors is None:
         panel.see(*events(job))
         return panel.outcomes(known)
+    from dogbreed.health.smdebug.saved import read_trial, trial_facts  # as above
+
     panel.see(*(event for event in events(job) if not (isinstance(event, Sample) and event.losses)))
     panel.see(*read_trial(job.tensors, panel.measure))
     return panel.outcomes(replace(trial_facts(job.tensors), cores=known.cores, gpus=known.gpus))

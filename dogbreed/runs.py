@@ -11,10 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from dogbreed.choices import CONFIG_DIR
 from dogbreed.data.folder import Skipped
-from dogbreed.files import clear_leftovers, write_csv, write_json, write_text, writing
+from dogbreed.files import clear_leftovers, from_here, write_csv, write_json, write_text, writing
 
 _PACKAGES = (
     "torch",
@@ -58,8 +60,20 @@ def start_run(config: DictConfig, module: str, overrides: list[str]) -> Path:
 
 
 def command(module: str, overrides: list[str], *more: str) -> str:
-    """The shell command that runs `module` with these overrides."""
-    return shlex.join(["python", "-m", module, *overrides, *more])
+    """The shell command that runs `module` with these overrides, and with the --config-dir that is read now."""
+    return shlex.join(["python", "-m", module, *_config_dir(), *overrides, *more])
+
+
+def _config_dir() -> list[str]:
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    return [
+        word
+        for one in sources
+        if one.provider == "command-line"
+        for word in (CONFIG_DIR, str(from_here(Path(one.path))))
+    ]
 
 
 def write_skipped(directory: Path, skipped: list[Skipped]) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogbreed.arguments import positive
+from dogbreed.arguments import Parser, port, positive
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError
 from dogbreed.exports.formats import ENGINES
@@ -20,7 +20,7 @@ _MB = 2**20
 @ends_well("it had not begun to answer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; 0 then, 1 where it could not start."""
-    _serve(_parser().parse_args(arguments))
+    _serve(make_parser().parse_args(arguments))
     return 0
 
 
@@ -61,8 +61,9 @@ def _serve(options: argparse.Namespace) -> None:
     run_server(service, bound)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.serve",
         description="Answer over HTTP which breed is on a picture: GET /ping, POST /invocations, GET /metrics, and a "
         "page at / to try it. Logs are lines of JSON on stderr.",
@@ -70,10 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "curl -H 'Content-Type: image/jpeg' --data-binary @dog.jpg http://127.0.0.1:8080/invocations",
     )
     add = parser.add_argument
-    port = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
+    usual = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
     add("--artifact", required=True, type=Path, metavar="DIR", help="what a training run wrote")
     add("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 for all (default: 127.0.0.1)")
-    add("--port", type=_whole, default=port, help="0 for any free one (default: SAGEMAKER_BIND_TO_PORT, or 8080)")
+    add("--port", type=port, default=usual, help="0 for any free one (default: SAGEMAKER_BIND_TO_PORT, or 8080)")
     add("--engine", default="torch", choices=ENGINES, help="torch, or an export in the artifact (default: torch)")
     add("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
     limits = ServerSettings()
@@ -102,13 +103,6 @@ def _parser() -> argparse.ArgumentParser:
         help="let requests name pictures below s3://BUCKET/PREFIX/; may be given several times (default: none)",
     )
     return parser
-
-
-def _whole(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdecimal() else -1
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port")
-    return value
 
 
 def _number(text: str) -> float:

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dogbreed.commands import explain, tell
 from dogbreed.errors import OutputError, WorkerError
+from dogbreed.files import from_here
 from dogbreed.interrupts import ctrl_c
 from dogbreed.runs import command, is_first_process
 from dogbreed.streams import is_output_broken
@@ -47,7 +48,7 @@ def continuable(config: DictConfig, overrides: list[str]) -> Iterator[None]:
         return
     kept = [entry for entry in overrides if not entry.startswith(("resume=", "hydra.run.dir="))]
     directory = Path(config.paths.output_dir)
-    again = command("dogbreed.train", kept, f"hydra.run.dir={directory}", "resume=true")
+    again = command("dogbreed.train", kept, f"hydra.run.dir={from_here(directory)}", "resume=true")
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:

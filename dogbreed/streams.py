@@ -1,4 +1,4 @@
-"""stdout and stderr: whether anybody reads them, and what is left in them when nobody does."""
+"""stdout and stderr: whether anybody reads them, and with which styles, and what is left in them when nobody does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import select
 import sys
 from contextlib import suppress
 from typing import TextIO
+
+#: Styles of a terminal, as ANSI codes.
+BOLD, RED, YELLOW = "1", "31", "33"
+
+
+def styled(text: str, style: str, stream: TextIO | None) -> str:
+    """The text in a style where somebody looks at it and wants styles (no-color.org), else as it is."""
+    return f"\033[{style}m{text}\033[0m" if style and takes_styles(stream) else text
+
+
+def takes_styles(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal that can show styles, and NO_COLOR does not forbid them."""
+    looked_at = stream is not None and not stream.closed and stream.isatty()
+    return looked_at and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def is_output_broken(error: Exception) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed.errors import DogbreedError
-from dogbreed.features.cache import default_root
 from dogbreed.features.inventory import Kept, list_kept
 from dogbreed.features.keys import describe_view, view_keys
+from dogbreed.features.names import default_root
 from dogbreed.models.backbones import make_backbone
 
 

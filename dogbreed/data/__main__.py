@@ -6,7 +6,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import build, compose
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError
+from dogbreed.help import Help, help_of
 from dogbreed.sweeps.dimensions import override_line
 
 # The rooms are imported where a command enters them: fetching an archive needs no torch.
@@ -94,20 +96,57 @@ class _Command(NamedTuple):
     text: str
     keys: Sequence[str]
     run: Callable[[DictConfig], None]
+    examples: Mapping[str, str]
 
 
 _COMMANDS = {
-    "download": _Command("an archive becomes a data set folder, whole or not at all", ("url", "root"), _download),
-    "summary": _Command("counts, sizes, formats and a picture grid of a data set", ("data.root",), _summary),
-    "audit": _Command("what is wrong with a data set, and a list of what to leave out", ("data.root",), _audit),
-    "split": _Command("a folder of class folders becomes train, valid and test", ("source", "root"), _split),
+    "download": _Command(
+        "an archive becomes a data set folder, whole or not at all",
+        ("url", "root"),
+        _download,
+        {
+            "": "the 133 breeds, to data/dogImages",
+            "photos.zip PHOTOS": "of a file, zip or tar, or of http://, https:// or file://",
+            "URL#sha256=DIGITS PHOTOS limits.max_gb=100": "only if its content is that; larger than usual",
+        },
+    ),
+    "summary": _Command(
+        "counts, sizes, formats and a picture grid of a data set",
+        ("data.root",),
+        _summary,
+        {
+            "PHOTOS": "to PHOTOS-summary",
+            "PHOTOS out=seen grid.classes=100 grid.pictures=3": "to seen, with a larger grid",
+            "data=sample": "of the drawn sample",
+        },
+    ),
+    "audit": _Command(
+        "what is wrong with a data set, and a list of what to leave out",
+        ("data.root",),
+        _audit,
+        {
+            "PHOTOS": "to PHOTOS-audit: audit.html, audit.json and exclude.csv",
+            "PHOTOS limits.min_side=200 limits.min_per_class=20": "with more asked of the pictures",
+            "PHOTOS data.exclude=PHOTOS-audit/exclude.csv out=again": "what is left, once that is left out",
+        },
+    ),
+    "split": _Command(
+        "a folder of class folders becomes train, valid and test",
+        ("source", "root"),
+        _split,
+        {
+            "FLAT PHOTOS": "copies of a picture together in one split",
+            "FLAT PHOTOS val_fraction=0.2 test_fraction=0.2 files=link": "larger splits, of hard links",
+            "FLAT PHOTOS seed=1": "another choice",
+        },
+    ),
 }
 
 
 @ends_well("nothing half done was left; the same command goes on, or begins again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked; 0 if it could be done, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     command = _COMMANDS[options.command]
     config = compose(options.command, _overrides(command.keys, options.settings))
     missing = sorted(OmegaConf.missing_keys(config))
@@ -180,23 +219,39 @@ def _out(config: DictConfig, name: str) -> Path:
     return root.with_name(f"{root.name}-{name}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m dogbreed.data", description="Fetch a data set, look at it, check it, divide it."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(prog="python -m dogbreed.data", description="Fetch a data set, look at it, check it, divide it.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Told)
     for name, command in _COMMANDS.items():
-        file = resources.files("dogbreed.conf") / f"{name}.yaml"
-        added = commands.add_parser(
-            name,
-            help=command.text,
-            description=f"{command.text[0].upper()}{command.text[1:]}.",
-            epilog=f"settings, as key=value:\n\n{file.read_text(encoding='utf-8')}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.usage = f"{added.prog} {' '.join(f'[{name}]' for name in _names(command))} [key=value ...]"
+        added = commands.add_parser(name, help=command.text)
+        added.about = _help(name)
+        added.usage = f"{added.prog} {' '.join(f'[{name}]' for name in _names(command))} [KEY=VALUE ...]"
         added.add_argument("settings", nargs="*", help=argparse.SUPPRESS)
     return parser
+
+
+class _Told(Parser):
+    """The parser of a command whose settings stand in conf/."""
+
+    about: Help
+
+    def format_help(self) -> str:
+        """What every command that takes settings tells of them."""
+        return help_of(self.about) + "\n"
+
+
+def _help(name: str) -> Help:
+    command = _COMMANDS[name]
+    return Help(
+        command=f"python -m dogbreed.data {name}",
+        config=name,
+        text=f"{command.text[0].upper()}{command.text[1:]}.",
+        examples=command.examples,
+        see="python -m dogbreed.data --help for what goes before and comes after; dogbreed.train for a head on it.",
+        shown=("data",),
+        plain=_names(command),
+    )
 
 
 if __name__ == "__main__":

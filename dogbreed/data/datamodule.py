@@ -130,6 +130,11 @@ class BreedDataModule(SplitLoaders):
             self._scan(name)
         return self._splits[name]
 
+    def readable(self, name: str) -> str:
+        """The first picture of a split that has not been found unreadable: one to try a classifier on."""
+        paths = self.split(name).paths
+        return next((path for path in paths if path not in self._unreadable), paths[0])
+
     def setup(self, stage: str | None = None) -> None:
         """Scan the folders that the stage reads; what is wrong with them is said now."""
         for name in {"fit": ("train", "val"), "validate": ("val",), "test": (self.test_split,)}.get(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import zlib
@@ -20,6 +21,7 @@ from numpy.random import Generator
 from PIL import Image
 from tqdm import tqdm
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.data.breeds import BREEDS
 from dogbreed.data.cartoon import CANVAS, Breed, draw_dog
@@ -121,7 +123,17 @@ def _check(root: Path, card: dict[str, Any]) -> None:
 @ends_well("nothing was kept of a sample that is not whole; run it again")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `python -m dogbreed.data.sample`; 0, or 1 with the reason on stderr."""
-    parser = argparse.ArgumentParser(
+    asked = vars(make_parser().parse_args(argv))
+    root = draw_sample(**asked)
+    pictures = ", ".join(f"{len(BREEDS) * asked[split]} in {folder}/" for split, folder in FOLDERS.items())
+    print(f"{root}: {len(BREEDS)} breeds, pictures: {pictures} (seed {asked['seed']})")
+    print(f"look at them:\n  {shlex.join(['python', '-m', 'dogbreed.data', 'summary', str(root)])}")
+    return 0
+
+
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.data.sample",
         description="Draw the sample data set.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -130,11 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, default in (draw_sample.__kwdefaults__ or {}).items():
         text = "of the drawing" if name == "seed" else f"pictures a breed in {FOLDERS[name]}/"
         parser.add_argument(f"--{name}", metavar="N", type=int, default=default, help=text)
-    asked = vars(parser.parse_args(argv))
-    root = draw_sample(**asked)
-    pictures = ", ".join(f"{len(BREEDS) * asked[split]} in {folder}/" for split, folder in FOLDERS.items())
-    print(f"{root}: {len(BREEDS)} breeds, pictures: {pictures} (seed {asked['seed']})")
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

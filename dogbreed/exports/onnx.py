@@ -13,8 +13,8 @@ from dogbreed.exports.program import make_program
 PACKAGES: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 # Beside smdebug they do not resolve: it needs protobuf 3.20, onnx a newer one.
 INSTALL = (
-    "an environment of its own, since they do not go together with the extra smdebug: "
-    'python -m venv onnx-env && onnx-env/bin/pip install "dogbreed[onnx]"'
+    "in the clone an environment of its own, since they do not go together with the extra smdebug: "
+    'python -m venv onnx-env && onnx-env/bin/pip install -e ".[onnx]"'
 )
 
 _FILE = "model.onnx"

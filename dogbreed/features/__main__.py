@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from tqdm import tqdm
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, legible
-from dogbreed.features.cache import default_root
-from dogbreed.features.inventory import Kept, check_pictures, choose, list_kept, remove
+from dogbreed.features.names import default_root
 from dogbreed.tables import print_table
+
+if TYPE_CHECKING:
+    from dogbreed.features.inventory import Kept
+
+# The inventory is imported where a command looks at it: it loads torch, which no help needs.
 
 
 @ends_well("what is left of the cache is whole; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, verify or prune; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     code: int = options.run(options)
     return code
 
 
 def _list(options: argparse.Namespace) -> int:
+    from dogbreed.features.inventory import list_kept
+
     kept = list_kept(options.root)
     if not kept:
         print(f"no features in {options.root}; python -m dogbreed.train computes some")
@@ -43,10 +53,13 @@ def _list(options: argparse.Namespace) -> int:
         )
     print_table(table)
     print(f"{len(kept)} kinds, {_megabytes(sum(one.size for one in kept))} in {options.root}")
+    print(f"check them: {_command(options.root, 'verify')}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from dogbreed.features.inventory import check_pictures, choose, list_kept
+
     damaged_chunks = damaged_kinds = 0
     for one in tqdm(choose(list_kept(options.root), options.keys), "checking features", disable=None, unit="kind"):
         if one.store is None:
@@ -66,13 +79,24 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _prune(options: argparse.Namespace) -> int:
     if not (options.keys or options.all or options.unused_days is not None):
-        raise ConfigError("nothing to prune", "KEYs, --unused-days N, or --all", "python -m dogbreed.features list")
+        raise ConfigError("nothing to prune", "KEYs, --unused-days N, or --all", _command(options.root, "list"))
+    from dogbreed.features.inventory import choose, list_kept, remove
+
+    removed = 0
     for one in choose(list_kept(options.root), options.keys):
         if options.unused_days is None or one.unused_days >= options.unused_days:
             remove(one)
             name = one.recipe["backbone"]["name"] if one.recipe else "damaged"
+            removed += one.size
             print(f"removed {one.key}: {name}, {one.rows:,} rows, {_megabytes(one.size)}")
+    print(f"removed {_megabytes(removed)}; what is left: {_command(options.root, 'list')}")
     return 0
+
+
+def _command(root: str | Path, name: str) -> str:
+    """Another command on the same cache."""
+    place = [] if str(root) == str(default_root()) else ["--root", str(root)]
+    return shlex.join(["python", "-m", "dogbreed.features", *place, name])
 
 
 def _megabytes(size: int) -> str:
@@ -93,8 +117,9 @@ def _days(text: str) -> float:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.features",
         description="What frozen backbones saw in pictures, kept by dogbreed.train for the next run.",
     )

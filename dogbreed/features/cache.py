@@ -23,6 +23,7 @@ from dogbreed.errors import ConfigError, OutputError
 from dogbreed.features.engines import Engine
 from dogbreed.features.extract import extract
 from dogbreed.features.keys import key_of, recipe_of, row_keys
+from dogbreed.features.names import default_root
 from dogbreed.features.pictures import digests, forget
 from dogbreed.features.reading import Extracted, Pixels, Tasks
 from dogbreed.features.store import KEY_BYTES, FeatureStore, Keys
@@ -141,11 +142,6 @@ class FeatureCache:
                 assert without == without & {picture.path for picture in loaded.unreadable}, "rows are missing"
                 loaded.views[name] = FeatureViews([store.array()] * len(rows), rows, pictures.targets)
         return loaded
-
-
-def default_root() -> Path:
-    """Where features are kept unless another place is named: $DOGBREED_FEATURES, or the user's cache."""
-    return Path(os.environ.get("DOGBREED_FEATURES") or "~/.cache/dogbreed/features").expanduser()
 
 
 def _missing(store: FeatureStore, keys: Sequence[Keys], *, copies: bool = False) -> Tasks:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.errors import legible_lines
 from dogbreed.health.smdebug.trial import Trial, open_trial
@@ -19,13 +20,13 @@ from dogbreed.replay import replay
 from dogbreed.tables import print_table
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction[Parser]
 
 
 @ends_well("nothing was changed; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     code: int = options.run(options)
     return code
 
@@ -112,8 +113,9 @@ def _add_replay(commands: Commands) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m dogbreed.health", description="What was wrong with a run, and what was saved of it."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -9,9 +9,18 @@ from torch import Tensor, nn
 
 from dogbreed.errors import ConfigError
 
+_KINDS: dict[str, type[Head]] = {}
+
+
+class UnknownKindError(ConfigError):
+    """A kind of head that no imported class has."""
+
 
 class Head(nn.Module):
-    """A classifier of features. A new kind is a subclass with a `kind` of its own.
+    """A classifier of features. A new kind is a subclass with a `kind` of its own, which artifacts name it by.
+
+    Raises:
+        ConfigError: another class has this `kind` already.
 
     Attributes:
         kind: its name in an artifact.
@@ -22,6 +31,17 @@ class Head(nn.Module):
     kind: ClassVar[str]
     num_features: int
     num_classes: int
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "kind" not in vars(cls):
+            return
+        old = _KINDS.setdefault(cls.kind, cls)
+        if (old.__module__, old.__qualname__) != (cls.__module__, cls.__qualname__):
+            what = f"{cls.__module__}.{cls.__qualname__} of kind {cls.kind!r}"
+            taken = f", as {old.__module__}.{old.__qualname__} is"
+            raise ConfigError(what + taken, "a kind of its own, which artifacts name it by", "give it another kind")
+        _KINDS[cls.kind] = cls  # the same class, defined anew as a notebook does
 
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that make a head of the same shape, as plain values."""
@@ -78,15 +98,15 @@ class MLPHead(Head):
 
 
 def make_head(kind: str, settings: dict[str, Any]) -> Head:
-    """The head that an artifact describes; only the kinds of this module can be named.
+    """The head that an artifact describes: of the kinds here, or of classes that are loaded; it imports nothing.
 
     Raises:
-        ConfigError: there is no such kind.
+        UnknownKindError: there is no such kind.
     """
-    kinds = {cls.kind: cls for cls in (LinearHead, MLPHead)}
-    if kind not in kinds:
-        raise ConfigError(f"a head of kind {kind!r}", ", ".join(kinds), "use a release that knows this kind")
-    return kinds[kind](**settings)
+    if kind not in _KINDS:
+        hint = "in Python: import the module of its class first, then Predictor.load(DIR) of dogbreed"
+        raise UnknownKindError(f"a head of kind {kind!r}, which no imported class has", ", ".join(_KINDS), hint)
+    return _KINDS[kind](**settings)
 
 
 def initialise(head: nn.Module, seed: int) -> None:

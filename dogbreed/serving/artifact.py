@@ -27,7 +27,7 @@ from dogbreed.data.transforms import TransformSpec
 from dogbreed.errors import ArtifactError, ConfigError, DogbreedError
 from dogbreed.files import is_inside, new_folder, write_bytes, write_json, write_text
 from dogbreed.models.backbones import Backbone, make_backbone
-from dogbreed.models.heads import Head, make_head
+from dogbreed.models.heads import Head, UnknownKindError, make_head
 from dogbreed.serving.calibration import Calibration, LookAlikes
 from dogbreed.serving.card import model_card
 from dogbreed.serving.names import readable
@@ -153,7 +153,8 @@ def load_artifact(directory: str | Path) -> Artifact:
     """The classifier that `save_artifact` wrote; needs no network, no Hydra and no training code.
 
     Raises:
-        ArtifactError: it is missing, damaged, of a format that this release does not know, or of a run that diverged.
+        ArtifactError: it is missing, damaged, of a format or with a kind of head that is not known, or of a run that
+            diverged.
     """
     directory = Path(directory)
     about = _read_about(directory)
@@ -169,6 +170,8 @@ def load_artifact(directory: str | Path) -> Artifact:
         calibration = None if about.get("calibration") is None else Calibration.from_dict(about["calibration"])
         look_alikes = _read_look_alikes(about.get("look_alikes", []), len(class_names))
         _check_transform(backbone)
+    except UnknownKindError as error:
+        raise ArtifactError(f"{directory} has {error.got}", error.allowed, error.hint) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, DogbreedError) as error:
         raise _damaged(directory / _JSON, f"its {_JSON} describes no classifier: {error!r}") from error
     tensors = _read_weights(directory / _WEIGHTS, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import redirect_stderr
@@ -84,7 +85,13 @@ class JobEngine:
             Exception: what it died of.
         """
         begun = (self.directory / folder / "checkpoints").exists()
-        [[job]] = self._launch([self._overrides(trial, folder, begun)], trial.number)
+        launcher = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
+        level = launcher.level
+        launcher.setLevel(logging.WARNING)  # it would say that it launches one job
+        try:
+            [[job]] = self._launch([self._overrides(trial, folder, begun)], trial.number)
+        finally:
+            launcher.setLevel(level)
         return _result(job)
 
     def _overrides(self, trial: Trial, folder: str, resume: bool) -> list[str]:

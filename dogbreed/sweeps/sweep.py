@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from dogbreed.directions import direction
 from dogbreed.errors import ConfigError
+from dogbreed.files import from_here
 from dogbreed.runs import command
 from dogbreed.sweeps.engines import Engine, Features, FleetEngine, JobEngine, Launch
 from dogbreed.sweeps.journal import Journal
@@ -78,7 +79,7 @@ def run_sweep(
                 engine = stack.enter_context(FleetEngine(configs, features, jobs, settings.make_halving()))
             progress = stack.enter_context(Progress(count * len(seeds), journal, monitor))
             told = f" ({count} settings x {len(seeds)} seeds)" if len(seeds) > 1 else ""
-            progress.say(f"{count * len(seeds)} trials{told} by {settings.sampler} in {directory}")
+            progress.say(f"{count * len(seeds)} trials{told} by {settings.sampler} in {from_here(directory)}")
             progress.say(f"if it is interrupted, it goes on with:\n  {again}")
             waves.run(count, engine, journal, progress, monitor)
         proposed = [journal.last[number] for number in range(count * len(seeds)) if number in journal.last]
@@ -94,7 +95,7 @@ def _check(space: SearchSpace) -> None:
 def _command(module: str, overrides: Sequence[str], options: Sequence[str], directory: Path) -> str:
     """What continues the sweep."""
     kept = [line for line in (*options, *overrides) if _key(line) not in ("resume", "hydra.sweep.dir", "hydra.mode")]
-    return command(module, ["-m", *kept], f"hydra.sweep.dir={directory}", "resume=true")
+    return command(module, ["-m", *kept], f"hydra.sweep.dir={from_here(directory)}", "resume=true")
 
 
 def _key(line: str) -> str:

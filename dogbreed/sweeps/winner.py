@@ -11,10 +11,11 @@ import yaml
 
 from dogbreed.checking import needs_pixels
 from dogbreed.errors import ConfigError, DataError
-from dogbreed.files import write_json, writing
+from dogbreed.files import from_here, write_json, writing
 from dogbreed.prepare import say
 from dogbreed.reports.sweep_report import write_sweep_report
 from dogbreed.runs import command
+from dogbreed.streams import BOLD
 from dogbreed.sweeps.engines import Features, JobEngine
 from dogbreed.sweeps.journal import Record
 from dogbreed.sweeps.leaderboard import rank, show, write_best
@@ -51,7 +52,9 @@ def crown(
         say(f"failed, trial {numbers}: {reason}")
     if not places[0].finished:
         why = f": {failed[0].error}" if failed else ""
-        raise ConfigError(f"no trial was trained to its end{why}", "one at least", f"look at {directory}/trials.csv")
+        raise ConfigError(
+            f"no trial was trained to its end{why}", "one at least", f"look at {from_here(directory)}/trials.csv"
+        )
     best = places[0].best(monitor)
     trial = Trial(best.number, best.params)
     _move_aside(directory, best.number)
@@ -61,7 +64,7 @@ def crown(
     summary["winner"] = _train_alone(jobs, trial, configs.of(trial.params).report) if train else None
     write_json(directory / "summary.json", summary)
     _tell(summary, directory)
-    say(f"the whole story, in a browser: {write_sweep_report(directory)}")
+    say(f"the whole story, in a browser: {from_here(write_sweep_report(directory))}")
 
 
 def _baseline(configs: Configs, trial: Trial, features: Features, *, tested: bool) -> dict[str, float] | None:
@@ -86,6 +89,7 @@ def _train_alone(jobs: JobEngine, trial: Trial, report: bool) -> dict[str, float
     folder = jobs.directory / _FOLDER
     metrics = folder / "metrics.json"
     if not all((folder / name).exists() for name in _WHOLE if name != "report.html" or report):
+        say(f"trial {trial.number} won, and is trained once more, alone, and tested:")
         value = jobs.run_once(trial, _FOLDER)
         if not metrics.exists():  # it ran elsewhere
             return {jobs.monitor: value}
@@ -119,17 +123,15 @@ def _move_aside(directory: Path, number: int) -> None:
 
 def _tell(summary: Mapping[str, Any], directory: Path) -> None:
     monitor, alone, ridge = summary["monitor"], summary["winner"], summary["ridge"]
-    say(f"winner: trial {summary['trial']}, {monitor}={summary['sweep'][monitor]:.4f} in the sweep")
+    say(f"winner: trial {summary['trial']}, {monitor}={summary['sweep'][monitor]:.4f} in the sweep", BOLD)
     if alone is not None:
         say(f"  trained alone: {_listed(alone, monitor, 'test/acc')}")
     if ridge is not None:
         say(f"  ridge, without training: {_listed(ridge, 'val/acc', 'test/acc')}")
-    say(f"wrote {directory}/: trials.csv, trials.json, best.yaml, summary.json" + ", winner/" * (alone is not None))
-    artifact = directory / _FOLDER / "artifact"
-    if artifact.exists():
-        say(f"try it: python -m dogbreed.predict --artifact {artifact} PICTURE")
-    elif alone is None:
-        say(f"train it: the command stands in {directory}/best.yaml")
+    shown, winner = from_here(directory), ", winner/" if alone is not None else ""
+    say(f"wrote {shown}/: trials.csv, trials.json, best.yaml, summary.json{winner}")
+    if alone is None:
+        say(f"train it: the command stands in {shown}/best.yaml")
 
 
 def _listed(metrics: Mapping[str, float], *names: str) -> str:
