@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.arguments import positive
+from dogbreed.arguments import Parser, positive
 from dogbreed.commands import ends_well
 from dogbreed.errors import ImageError, did_you_mean
 from dogbreed.serving.answer import Prediction, Wish
@@ -53,7 +52,7 @@ class Target:
 @ends_well("pictures that were not answered can be asked again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask about every picture; 0 if all could be answered, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     wish = Wish(options.top_k, options.correct_breed, options.correct_index)
     from launch.aws.session import make_session
     from launch.files.stores import S3Store
@@ -180,8 +179,9 @@ def _read(content: bytes, name: str) -> Prediction:
         ) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m launch.ask",
         description="Name the breed on pictures by an endpoint at Amazon SageMaker. A picture that cannot be answered "
         "is reported, and the others are still answered; the exit code is then 1.",

@@ -12,11 +12,28 @@ from omegaconf import DictConfig, OmegaConf
 
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
+from dogbreed.help import Help
 from dogbreed.kinds import check_kind
 from launch.connect import whereabouts
 from launch.hosting.requests import MODEL_FILE
 from launch.hosting.settings import EndpointSettings
 from launch.settings import make_settings
+
+HELP = Help(
+    command="python -m launch.deploy",
+    config="deploy",
+    text="Make an endpoint on SageMaker that answers with an artifact; it is tried with a picture, and where something "
+    "fails nothing is left behind.",
+    examples={
+        "artifact=RUN/artifact name=dogs dry_run=true": "the requests and the price alone",
+        "artifact=RUN/artifact name=dogs": "on one instance, which is paid for until it is deleted",
+        "artifact=RUN/artifact name=dogs sagemaker/endpoint=serverless": "paid for by the request",
+        "artifact=RUN/artifact name=dogs sagemaker.max_count=4 sagemaker.expires_in_h=2": "up to four, for two hours",
+    },
+    see="python -m launch.ask NAME PICTURES for an answer; launch.update, endpoints and delete; launch.transform for a "
+    "batch without an endpoint; dogbreed.serve for the same on this machine.",
+    shown=("sagemaker/endpoint",),
+)
 
 
 def deploy(config: DictConfig) -> None:
@@ -93,7 +110,7 @@ def plain(config: DictConfig, key: str) -> dict[str, Any]:
 @ends_well("nothing was left behind but what is listed above")
 def main() -> None:
     """Run from the command line."""
-    run_app("deploy", deploy)
+    run_app(HELP, deploy)
 
 
 if __name__ == "__main__":

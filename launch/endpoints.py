@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, DogbreedError
 from launch.hosting.reading import conf_values
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @ends_well("the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, or delete what has expired; 0 if all is well, 1 otherwise."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(arguments)
     if (options.yes or options.dry_run) and not options.expired:
         parser.error("--yes and --dry-run go with --expired")
@@ -84,14 +85,19 @@ def _delete(hosting: Hosting, expired: Sequence[Listed], options: argparse.Names
     return failed
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m launch.endpoints",
         description="All endpoints in a region: their age, traffic of the last 24 hours and cost an hour.",
     )
     parser.add_argument("part", nargs="?", metavar="PART", help="of their names")
-    parser.add_argument("--expired", action="store_true", help="only those past their time; delete them")
-    parser.add_argument("--yes", action="store_true", help="with --expired: do not ask")
+    parser.add_argument(
+        "--expired",
+        action="store_true",
+        help="only what launch.deploy made, for anyone, and is past its time; delete it",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --expired: do not ask, as in a job at night")
     parser.add_argument("--dry-run", action="store_true", help="with --expired: delete nothing")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="of the list (default: table)")
     parser.add_argument("--region", metavar="R", help="of AWS (default: the environment's, or the profile's)")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from launch.backends import Backend
 from launch.connect import connect, jobs_command, whereabouts
@@ -42,7 +43,7 @@ _RUNS = Path("runs")
 @ends_well("the jobs go on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     backend = connect(options.backend, options.region, options.process_dir)
     code: int = options.run(backend, options)
     return code
@@ -230,10 +231,9 @@ def _above_zero(text: str) -> float:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m launch.jobs", description="What runs elsewhere, what came of it, and what it cost."
-    )
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(prog="python -m launch.jobs", description="What runs elsewhere, what came of it, and what it cost.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for run, text in (
         (_list, "training jobs and tuning jobs, the newest first"),

@@ -29,6 +29,18 @@ _SWEEP = "_sweep_"
 _DELETED = ""
 
 
+def overrides_in(arguments: Sequence[str]) -> slice:
+    """Where the overrides stand among a command's arguments: Hydra's parser takes them side by side alone.
+
+    >>> overrides_in(["-m", "a=1", "b=2", "--cfg", "job"])
+    slice(1, 3, None)
+    >>> overrides_in(["--cfg", "job"])
+    slice(2, 2, None)
+    """
+    found = [n for n, argument in enumerate(arguments) if "=" in argument and not argument.startswith("-")]
+    return slice(found[0], found[-1] + 1) if found else slice(len(arguments), len(arguments))
+
+
 def of_the_job(overrides: Iterable[str], *more: str) -> list[str]:
     """The overrides that travel: not those of the launcher (sagemaker.*, hydra.*), nor those of `more`.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 
 
 @ends_well("a package that is not whole was not kept; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the package, and say what is in it; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     from launch.files.model_package import Package, build_package
 
     package: Package = build_package(
@@ -33,8 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(
         prog="python -m launch.package",
         description="Write model.tar.gz in SageMaker's hosting layout: the artifact, code/inference.py, what it "
         "imports of this library, and code/requirements.txt. launch.deploy and launch.transform do it by themselves.",

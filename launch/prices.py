@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 from rich.table import Table
 from tqdm import tqdm
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, did_you_mean
 from dogbreed.files import writing
@@ -33,7 +34,7 @@ _CHUNK = 2**18
 @ends_well("the table is as it was")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show or refresh; 0 if all is well, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     options.run(options)
     return 0
 
@@ -131,8 +132,9 @@ def _unreachable(url: str, reason: str) -> LaunchError:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m launch.prices", description=__doc__.partition(": ")[2])
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    parser = Parser(prog="python -m launch.prices", description=__doc__.partition(": ")[2])
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     table = default_table()
     show = commands.add_parser("show", help=_show.__doc__, description=_show.__doc__)

@@ -14,13 +14,31 @@ from omegaconf import DictConfig
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError
+from dogbreed.help import Help
 from launch.connect import connect, jobs_command, whereabouts
 from launch.files.packaging import CodeArchive
-from launch.overrides import render_any
+from launch.overrides import overrides_in, render_any
 from launch.sending.experiment import FLEET, read_experiment
 from launch.sending.planning import Plan, find_place, pack, plan_training, show
 from launch.sending.submission import TRAINING, Launch, again, begin, bring_back, resumable, send
 from launch.settings import JobSettings
+
+HELP = Help(
+    command="python -m launch.train",
+    config="launch",
+    text="Do what dogbreed.train does, as one training job on SageMaker: it is planned and checked, sent, watched, and "
+    "its results are brought back.",
+    examples={
+        "experiment=quickstart sagemaker.backend=process": "a rehearsal on this machine: no account, nothing to pay",
+        "data=folder data.root=PHOTOS sagemaker.channels.data=s3://BUCKET/PREFIX sagemaker.budget_usd=5": "what "
+        "launch.upload sent; refused, should it cost more",
+        "experiment=quickstart sagemaker/job=spot detach=true": "on spare capacity, and not waited for",
+        "experiment=quickstart search_space=lr_batch hydra/sweeper=fleet": "a whole sweep in the job",
+    },
+    see="python -m launch.plan for the request, its faults and its price, before anything is sent; launch.upload, "
+    "tune, jobs, prices and deploy.",
+    shown=("sagemaker/job",),
+)
 
 
 def train(config: DictConfig) -> None:
@@ -99,7 +117,9 @@ def with_typed_space(arguments: list[str]) -> list[str]:
     if not typed:
         return arguments
     params = render_any(dict(argument.split("=", 1) for argument in typed))
-    return [*(argument for argument in arguments if argument not in typed), f"+hydra.sweeper.params={params}"]
+    rest = [argument for argument in arguments if argument not in typed]
+    rest.insert(overrides_in(rest).stop, f"+hydra.sweeper.params={params}")
+    return rest
 
 
 def is_sweep(argument: str) -> bool:
@@ -114,11 +134,11 @@ def is_sweep(argument: str) -> bool:
 
 
 @ends_well("nothing was started")
-def main() -> None:
+def main(about: Help = HELP) -> None:
     """Run from the command line."""
     refuse_multirun(sys.argv[1:])
     sys.argv[1:] = with_typed_space(sys.argv[1:])
-    run_app("launch", train)
+    run_app(about, train)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError, did_you_mean
+from dogbreed.help import Help
 from dogbreed.serving.writers import WRITERS, print_answers
 from launch.deploy import artifact_and_name, plain
 from launch.hosting.requests import MODEL_FILE
@@ -30,6 +31,23 @@ if TYPE_CHECKING:
     from launch.files.model_package import Package
     from launch.hosting.planning import Plan
     from launch.requests import Request
+
+HELP = Help(
+    command="python -m launch.transform",
+    config="transform",
+    text="Name the breed on every picture below an S3 prefix by one batch transform job; the answers are printed, and "
+    "stay in S3.",
+    examples={
+        "artifact=RUN/artifact input=s3://BUCKET/pictures output=s3://BUCKET/answers dry_run=true": "the requests and "
+        "the price alone",
+        "artifact=RUN/artifact input=s3://BUCKET/pictures output=s3://BUCKET/answers format=csv": "the answers as a "
+        "table for a spreadsheet",
+        "artifact=RUN/artifact input=s3://BUCKET/pictures output=s3://BUCKET/answers sagemaker.instance_count=4": "on "
+        "four instances",
+    },
+    see="python -m launch.deploy for an endpoint; dogbreed.predict for pictures on this machine.",
+    shown=("sagemaker/endpoint",),
+)
 
 
 def transform(config: DictConfig) -> None:
@@ -168,7 +186,7 @@ def _check(form: str, settings: EndpointSettings, given: Collection[str]) -> Non
 @ends_well("the same command starts another job")
 def main() -> None:
     """Run from the command line."""
-    run_app("transform", transform)
+    run_app(HELP, transform)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,24 @@ from omegaconf import DictConfig
 
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
+from dogbreed.help import Help
 from launch.deploy import artifact_and_name, plain, say, tell, tell_notes
 from launch.hosting.requests import MODEL_FILE
 
 _SECTION = "sagemaker."
+HELP = Help(
+    command="python -m launch.update",
+    config="deploy",
+    text="Give an endpoint another artifact, or other settings, while it goes on answering. What is not given stays as "
+    "it is, but for the time until it expires, which begins anew.",
+    examples={
+        "artifact=RUN/artifact name=dogs dry_run=true": "the requests and the price alone",
+        "artifact=RUN/artifact name=dogs": "another artifact",
+        "artifact=RUN/artifact name=dogs sagemaker.instance_type=ml.m5.xlarge": "and a larger instance",
+    },
+    see="python -m launch.deploy, which makes an endpoint; launch.ask, endpoints and delete.",
+    shown=("sagemaker/endpoint",),
+)
 
 
 def update(config: DictConfig) -> None:
@@ -58,7 +72,7 @@ def given(config: DictConfig) -> dict[str, Any]:
 @ends_well("the endpoint answers as before, but for what is listed above")
 def main() -> None:
     """Run from the command line."""
-    run_app("deploy", update)
+    run_app(HELP, update)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from dogbreed.arguments import Parser
 from dogbreed.commands import ends_well
 from dogbreed.data.folder import describe_skipped
 from dogbreed.errors import ConfigError
@@ -30,7 +31,7 @@ _BUCKET_HERE = "dogbreed"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Upload, and say how a job finds it; 0 if all is there, 1 otherwise."""
     values = _defaults()
-    options = _parser(values).parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     told = {"backend": options.backend, "region": options.region, "process_dir": options.process_dir}
     settings = make_settings(JobSettings, values | told, "sagemaker")
     store = connect(settings.backend, settings.region, settings.process_dir).store
@@ -83,8 +84,10 @@ def _defaults() -> dict[str, Any]:
     return values
 
 
-def _parser(values: dict[str, Any]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    """What this command's arguments may be."""
+    values = _defaults()
+    parser = Parser(
         prog="python -m launch.upload",
         description="A data set, or a file of weights, to S3, once: what is there is not sent again.",
     )

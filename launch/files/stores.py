@@ -209,7 +209,11 @@ class FolderStore:
             at = f"s3://{bucket}/{folder}/" if folder else f"s3://{bucket}/"
             uris = {f"{at}{os.path.relpath(path, base).replace(os.sep, '/')}": path for path in whole}
             for uri in sorted(uris, key=os.fsencode):
-                yield StoredFile(uri, os.path.getsize(uris[uri]))
+                try:
+                    size = os.path.getsize(uris[uri])
+                except FileNotFoundError:  # it has been removed since
+                    continue
+                yield StoredFile(uri, size)
 
     def copy(self, source: str, target: str) -> None:
         """Store under `target` what is stored under `source`."""

@@ -55,7 +55,7 @@ class Listed:
     asked: int | None = None
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether its time is over; never so of what others made."""
+        """Whether its time is over, whoever deployed it; never so of what launch.deploy has not made."""
         return self.is_ours and self.expires is not None and self.expires <= now
 
     def cells(self, now: datetime) -> tuple[str, ...]:

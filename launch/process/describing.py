@@ -16,7 +16,8 @@ from launch.process.status import COMPLETED, ENDED, FAILED, IN_PROGRESS, STOPPED
 
 Description = dict[str, Any]
 
-_ARN = "arn:aws:sagemaker:local:000000000000"
+#: How the ARN of a job begins: of the region "local", where AWS has none.
+ARN = "arn:aws:sagemaker:local:000000000000"
 _GONE = "InternalServerError: the process that ran the job is gone; a reboot ends it, and kill -9"
 _OBJECTIVE = "_tuning_objective_metric"
 #: What a summary of a trial takes from the description of its job.
@@ -33,12 +34,12 @@ _OF_TUNING = (
 
 
 def training_arn(name: str) -> str:
-    """The ARN of a training job: of the region "local", where AWS has none.
+    """The ARN of a training job.
 
     >>> training_arn("a")
     'arn:aws:sagemaker:local:000000000000:training-job/a'
     """
-    return f"{_ARN}:training-job/{name}"
+    return f"{ARN}:training-job/{name}"
 
 
 def tuning_arn(name: str) -> str:
@@ -47,7 +48,7 @@ def tuning_arn(name: str) -> str:
     >>> tuning_arn("a")
     'arn:aws:sagemaker:local:000000000000:hyper-parameter-tuning-job/a'
     """
-    return f"{_ARN}:hyper-parameter-tuning-job/{name}"
+    return f"{ARN}:hyper-parameter-tuning-job/{name}"
 
 
 def training_state(folder: Folder) -> State:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from dogbreed.sweeps.space import SearchSpace
 from launch.machines import machines
-from launch.pricing import compare as ways_of
 from launch.pricing.assumptions import Assumptions
+from launch.pricing.compare import Way, compare, tell
 from launch.pricing.estimate import Rent, estimate_cost
 from launch.pricing.measured import read_measured
 from launch.pricing.minutes import Minutes, estimate_minutes
 from launch.pricing.table import Price, Prices
 from launch.sending.experiment import Experiment
-from launch.settings import JobSettings
+from launch.settings import JobSettings, TunerSettings
 
 #: The key whose values each need features of their own.
 _BACKBONE = "backbone"
@@ -49,10 +49,11 @@ def cost_of_jobs(experiment: Experiment, region: str, jobs: int = 1) -> Costs:
     """
     if not experiment.settings.on_aws:
         return _FREE
-    rent = _rent(experiment, region)
+    settings = experiment.settings
+    rent = _rent(settings, region)
     if rent is None:
-        return _unknown(experiment, region)
-    minutes, settings = _minutes(experiment), experiment.settings
+        return _unknown(settings, region)
+    minutes = _minutes(settings)
     parallel = min(jobs, settings.max_parallel)
     cost = estimate_cost(jobs=jobs, parallel=parallel, minutes=minutes, rent=rent, assumptions=Assumptions.load())
     return Costs(_section([*minutes.lines, *cost.lines]), cost.for_budget)
@@ -73,41 +74,60 @@ def cost_of_search(experiment: Experiment, region: str, space: SearchSpace, tria
     """
     if not experiment.settings.on_aws:
         return _FREE
-    rent = _rent(experiment, region)
-    if rent is None:
-        return _unknown(experiment, region)
-    minutes, assumptions, tuner = _minutes(experiment), Assumptions.load(), experiment.tuner
+    settings = experiment.settings
     backbones = space.dimensions.get(_BACKBONE)
-    ways = ways_of.compare(
-        trials=trials,
-        parallel_jobs=experiment.settings.max_parallel,
-        parallel_tuning=tuner.max_parallel if tuner else experiment.settings.max_parallel,
-        early_stopping=tuner is not None and tuner.early_stopping,
-        backbones=(backbones.size or 1) if backbones else 1,
-        minutes=minutes,
-        rent=rent,
-        assumptions=assumptions,
-    )
+    count = (backbones.size or 1) if backbones else 1
+    ways = ways_of_search(settings, experiment.tuner, region, trials=trials, backbones=count)
+    if not ways:
+        return _unknown(settings, region)
     told = next((way.cost for way in ways if way.how == chosen), ways[0].cost)
-    lines = [*minutes.lines, *told.lines, "", f"{trials} trials in each way:", ways_of.tell(ways, assumptions)]
-    return Costs(_section(lines), told.for_budget)
+    compared = ["", f"{trials} trials in each way:", tell(ways, Assumptions.load())]
+    return Costs(_section([*_minutes(settings).lines, *told.lines, *compared]), told.for_budget)
+
+
+def ways_of_search(
+    settings: JobSettings, tuner: TunerSettings | None, region: str, *, trials: int, backbones: int = 1
+) -> list[Way]:
+    """What a search takes and costs in each way to run it; none where the price of an instance is not known.
+
+    Args:
+        settings: of each job.
+        tuner: of a tuning job.
+        region: of AWS.
+        trials: how many.
+        backbones: that the trials use.
+
+    Raises:
+        ConfigError: the run that was measured is none.
+    """
+    rent = _rent(settings, region)
+    if rent is None:
+        return []
+    return compare(
+        trials=trials,
+        parallel_jobs=settings.max_parallel,
+        parallel_tuning=tuner.max_parallel if tuner else settings.max_parallel,
+        early_stopping=tuner is not None and tuner.early_stopping,
+        backbones=backbones,
+        minutes=_minutes(settings),
+        rent=rent,
+        assumptions=Assumptions.load(),
+    )
 
 
 _FREE = Costs("price: nothing, it runs on this machine", 0.0)
 
 
-def _rent(experiment: Experiment, region: str) -> Rent | None:
-    price = price_of(experiment.settings, region)
+def _rent(settings: JobSettings, region: str) -> Rent | None:
+    price = price_of(settings, region)
     if price is None:
         return None
-    machine = machines().get(experiment.settings.instance_type)
-    return Rent.of(experiment.settings, price, local_disk=machine is not None and machine.nvme_gb > 0)
-
-
-def _minutes(experiment: Experiment) -> Minutes:
-    settings = experiment.settings
     machine = machines().get(settings.instance_type)
-    run = settings.measured_run
+    return Rent.of(settings, price, local_disk=machine is not None and machine.nvme_gb > 0)
+
+
+def _minutes(settings: JobSettings) -> Minutes:
+    machine, run = machines().get(settings.instance_type), settings.measured_run
     return estimate_minutes(
         machine=None if machine is None else asdict(machine),
         assumptions=Assumptions.load(),
@@ -116,8 +136,8 @@ def _minutes(experiment: Experiment) -> Minutes:
     )
 
 
-def _unknown(experiment: Experiment, region: str) -> Costs:
-    return Costs(Prices.load().missing(experiment.settings.instance_type, region), None)
+def _unknown(settings: JobSettings, region: str) -> Costs:
+    return Costs(Prices.load().missing(settings.instance_type, region), None)
 
 
 def _section(lines: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def read_experiment(config: DictConfig, hydra: Any) -> Experiment:
     Raises:
         ConfigError: settings that cannot be.
     """
+    refuse_folders(hydra.runtime)
     values: dict[str, Any] = OmegaConf.to_container(config.sagemaker, resolve=True)  # type: ignore[assignment]
     tuner = make_settings(TunerSettings, values.pop("tuner"), "sagemaker.tuner")
     settings = make_settings(JobSettings, values, "sagemaker")
@@ -194,6 +196,33 @@ def read_experiment(config: DictConfig, hydra: Any) -> Experiment:
         check_kind(key, OmegaConf.select(config, key), kind)
     overrides = of_the_job(hydra.overrides.task, *OURS)
     return Experiment(config, overrides, sweeper, settings, tuner, experiment_name(hydra.runtime.choices))
+
+
+def refuse_folders(runtime: Any) -> None:
+    """Refuse choices from a folder of the user's own: a job has the library's alone.
+
+    A search space becomes ranges, and the job's own settings a request, before anything is sent: both may lie there.
+
+    Args:
+        runtime: hydra.runtime of what was composed.
+
+    Raises:
+        ConfigError: there is such a choice.
+    """
+    ours = resources.files("dogbreed.conf")
+    for source in runtime.config_sources:
+        if source.schema != "file" or source.provider == "main":
+            continue
+        for group, option in runtime.choices.items():
+            file = f"{group}/{option}.yaml"
+            travels = not group.startswith(("hydra/", "sagemaker", "search_space"))
+            if travels and Path(source.path, file).is_file() and not ours.joinpath(file).is_file():
+                raise ConfigError(
+                    f"{group}={option} is a file in {source.path}, on this machine (--config-dir)",
+                    "those of conf/, which travel with the library's code",
+                    "in a checkout, move it into conf/, and what it names into dogbreed/ (a head into "
+                    "dogbreed/models/heads.py), git add both",
+                )
 
 
 def experiment_name(choices: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from launch.backends import Backend
 from launch.connect import connect, whereabouts
 from launch.files.packaging import CodeArchive
 from launch.overrides import OURS, of_the_job
-from launch.sending.experiment import Experiment, experiment_name
+from launch.sending.experiment import Experiment, experiment_name, refuse_folders
 from launch.sending.planning import Found, Plan, find_place, pack, plan_training
 from launch.sending.submission import RECORD, TRAINING, Launch, begin, bring_back, check_same, send, spent
 from launch.settings import JobSettings, make_settings, renamed
@@ -77,10 +77,12 @@ def run_jobs(
         ConfigError: settings that cannot be.
         LaunchError: AWS refuses.
     """
+    configs = [loader.load_sweep_config(config, list(overrides)) for overrides in job_overrides]
+    for each in configs:
+        refuse_folders(each.hydra.runtime)
     settings = make_settings(JobSettings, values, _SECTION)
     module = module or _main_module()
     found = find_place(settings)
-    configs = [loader.load_sweep_config(config, list(overrides)) for overrides in job_overrides]
     experiments = [_experiment(each, module, settings) for each in configs]
     extras = sorted({extra for experiment in experiments for extra in experiment.extras})
     code = pack(settings, extras)

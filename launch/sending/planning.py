@@ -80,7 +80,7 @@ class Plan:
                 request_text(self.request, style),
                 "",
                 f"what is sent: {len(self.uploads)} files of code, {size / 1e6:.2f} MB",
-                *(f"  {size:>9,}  {path}" for path, size in self.uploads),
+                *self._folders(),
                 *(f"note: {note}" for note in self.notes),
                 "",
                 "the same here:",
@@ -91,6 +91,14 @@ class Plan:
                 *told(self.problems),
             ]
         )
+
+    def _folders(self) -> list[str]:
+        """Files and bytes of each folder of what is sent."""
+        sizes: dict[str, list[int]] = {}
+        for path, size in self.uploads:
+            folder, _, rest = path.partition("/")
+            sizes.setdefault(folder + "/" * bool(rest), []).append(size)
+        return [f"  {sum(each):>9,}  {name} ({len(each)})" for name, each in sizes.items()]
 
 
 class Found(NamedTuple):

@@ -17,7 +17,7 @@ from launch.connect import connect, jobs_command, whereabouts
 from launch.files.fetching import fetch_run
 from launch.overrides import OURS, of_the_job
 from launch.sending.checking import check_space
-from launch.sending.experiment import Experiment, experiment_name
+from launch.sending.experiment import Experiment, experiment_name, refuse_folders
 from launch.sending.multirun import as_if_running, without_hydra
 from launch.sending.planning import find_place, pack, plan_training, plan_tuning, show
 from launch.sending.submission import TRAINING, TUNING, again, begin, check_same, resumable, send
@@ -130,6 +130,7 @@ def _run_best(
 def _experiment(
     config: DictConfig, task: DictConfig, overrides: Sequence[str], values: Mapping[str, Any], tuner: Mapping[str, Any]
 ) -> Experiment:
+    refuse_folders(config.hydra.runtime)
     section = _SECTION
     if "sagemaker" in task:
         mine = [line for line in config.hydra.overrides.hydra if line.startswith(f"{_SECTION}.")]

@@ -6,12 +6,14 @@ import json
 import re
 import shlex
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import dogbreed.train
 import launch.plan
 import launch.train
 import launch.tune
@@ -50,11 +52,49 @@ def test_plan__of_the_readme_finds_nothing_wrong(command: Command, shared_folder
     assert "nothing is wrong with it" in ended.out
 
 
+@pytest.mark.parametrize("space", [(), ("search_space=lr_batch",)])
+def test_plan__takes_hydras_flags_behind_the_overrides(space: tuple[str, ...], command: Command) -> None:
+    ended = command(launch.plan.main, "experiment=quickstart", *space, "--cfg", "job")
+    assert ended.code == 0, ended.err
+    assert "dry_run: true" in ended.out
+
+
 def test_plan__refuses_a_list_that_a_job_would_not_find(command: Command) -> None:
     given = ["sagemaker.channels.data=s3://photos/dogs", "data=folder", "data.root=x", "data.exclude=exclude.csv"]
     ended = command(launch.plan.main, *_SAID, *given)
     assert ended.code == 1
     assert "python -m launch.upload FOLDER --exclude FILE" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (launch.plan.main, ()),
+        (launch.train.main, ()),
+        (launch.tune.main, ("optimizer.lr=interval(0.1,1)",)),
+        (dogbreed.train.main, ("-m", "seed=0,1", "hydra/launcher=sagemaker", "hydra.launcher.backend=process")),
+    ],
+)
+def test_launch__refuses_configs_that_a_job_would_not_find(
+    main: Callable[[], int], arguments: tuple[str, ...], command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine/head").mkdir(parents=True)
+    (tmp_path / "mine/head/own.yaml").write_text("defaults: [linear]\n")
+    account = [] if "-m" in arguments else _SAID
+    ended = command(main, "--config-dir", "mine", *arguments, "experiment=quickstart", "head=own", *account)
+    assert ended.code == 1
+    assert f"head=own is a file in {tmp_path}/mine, on this machine" in ended.out + ended.err
+
+
+def test_plan__takes_a_search_space_of_ones_own_which_becomes_ranges(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/search_space").mkdir(parents=True)
+    space = "# @package hydra.sweeper.params\noptimizer.lr: tag(log,interval(0.001,0.1))\n"
+    (tmp_path / "mine/search_space/rate.yaml").write_text(space)
+    ended = command(launch.plan.main, "--config-dir", "mine", "experiment=quickstart", "search_space=rate", *_SAID)
+    assert ended.code == 0, ended.out + ended.err
+    request = yaml.safe_load(ended.out.split("what is sent")[0])
+    assert "optimizer.lr" in str(request["HyperParameterTuningJobConfig"]["ParameterRanges"])
+    assert "search_space" not in str(request), "which a job would not find"
 
 
 def test_plan__says_every_mistake_at_once_and_exits_with_1(command: Command) -> None:

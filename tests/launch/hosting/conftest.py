@@ -20,9 +20,10 @@ from launch.hosting.reading import conf_values
 from launch.hosting.resources import Hosting
 from launch.hosting.settings import EndpointSettings
 from launch.settings import make_settings
+from launch.standin.door import opened
 from tests.conftest import BACKBONE
 from tests.launch.conftest import Aws
-from tests.launch.hosting.door import Door, open_door
+from tests.launch.hosting.door import Door
 
 ROLE = "arn:aws:iam::123456789012:role/dogs"
 NAMES = ("001.Affenpinscher", "002.Afghan_hound", "003.Airedale_terrier")
@@ -54,7 +55,7 @@ def packages(artifacts: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def open_front(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with open_door(aws.endpoint, aws.session(), tmp_path_factory.mktemp("containers")) as server:
+    with opened(Door(aws, tmp_path_factory.mktemp("standin"))) as server:
         yield server
 
 

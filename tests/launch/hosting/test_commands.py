@@ -218,7 +218,7 @@ def start(door: Door, *arguments: str) -> subprocess.Popen[str]:
 def test_deploy__signal_half_way_leaves_nothing(
     moment: str, number: signal.Signals, said: list[str], door: Door, left: Left
 ) -> None:
-    door.looks = 20
+    door.endpoints.looks = 20
     process = start(door, "-m", "launch.deploy", *said, "sagemaker.poll_s=0.05")
 
     def strike(handler: object, answer: Callable[[], Any]) -> Any:

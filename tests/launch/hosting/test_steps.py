@@ -101,7 +101,7 @@ def test_make__asynchronous_question_that_fails_leaves_nothing(
 def test_make__container_that_does_not_start(
     hosting: Hosting, make_plan: MakePlan, packages: Packages, door: Door, left: Left
 ) -> None:
-    door.fate = "The primary container for production variant all did not pass the ping health check."
+    door.endpoints.fate = "The primary container for production variant all did not pass the ping health check."
     with pytest.raises(LaunchError, match=r"did not pass the ping health check.*\n.*\n.*aws logs tail"):
         make(hosting, make_plan(), packages[0])
     assert left() == []
@@ -111,7 +111,7 @@ def test_make__container_that_does_not_start(
 def test_make__endpoint_that_takes_too_long(
     hosting: Hosting, make_plan: MakePlan, packages: Packages, door: Door, left: Left
 ) -> None:
-    door.looks = 100  # AWS deletes none that it is still making: it is waited for
+    door.endpoints.looks = 100  # AWS deletes none that it is still making: it is waited for
     lines: list[str] = []
     with pytest.raises(LaunchError, match=r"sagemaker\.wait_s"):
         make(hosting, make_plan(wait_s=1, poll_s=0.02), packages[0], lines)

@@ -1,4 +1,4 @@
-"""launch.transform against moto, with a worker behind SageMaker's front door that really does what a job asks for."""
+"""launch.transform against the stand-in, which really does what a job asks for."""
 
 from __future__ import annotations
 
@@ -8,114 +8,46 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dogbreed import predict
-from dogbreed.errors import ImageError
-from dogbreed.serving.answer import to_json
-from dogbreed.serving.predictor import Predictor
 from launch import transform
+from launch.standin.containers import Containers
+from launch.standin.door import opened
+from launch.standin.transforms import Transforms
 from tests.conftest import Command, Ended
 from tests.launch.conftest import Aws
 from tests.launch.hosting.conftest import ROLE
-from tests.launch.hosting.door import Answer, Door, _Handler, saying
+from tests.launch.hosting.door import Door, saying
 
 
-class Worker(Door):
-    """Runs transform jobs on the archives and pictures that lie in moto's S3.
+class Endless(Transforms):
+    """Transform jobs that may go on until they are stopped.
 
     Attributes:
-        statuses: of the jobs by name; moto says Completed at once.
-        never_ends: whether jobs go on until they are stopped.
+        never_ends: whether they do.
     """
 
-    def __init__(self, behind: str, session: Any, folder: Path) -> None:
-        super().__init__(behind, session, folder)
-        self.RequestHandlerClass = _Worker
-        self.statuses: dict[str, str] = {}
-        self.reasons: dict[str, str] = {}
-        self.never_ends = False
-        self.threads: list[threading.Thread] = []
+    never_ends = False
 
-    def run_job(self, name: str) -> None:
-        job = self.sagemaker.describe_transform_job(TransformJobName=name)
-        predictor = self.unpack(self.sagemaker.describe_model(ModelName=job["ModelName"]), name)
-        first, *rest = json.loads(self.read(job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]))
-        output = job["TransformOutput"]["S3OutputPath"]
-        while self.never_ends and self.statuses[name] == "InProgress":
+    def run(self, name: str) -> None:
+        while self.never_ends and self.states[name]["TransformJobStatus"] == "InProgress":
             time.sleep(0.05)
-        bad = 0
-        for path in rest if self.statuses[name] == "InProgress" else []:
-            try:
-                answer = predictor(self.read(f"{first['prefix']}{path}"))
-                self.write(f"{output}/{path}.out", to_json(answer.to_dict()).encode())
-            except ImageError:
-                bad += 1
-        if bad:
-            self.reasons[name] = "ClientError: See job logs for more information"
-        self.statuses[name] = "Failed" if bad else "Completed" if self.statuses[name] == "InProgress" else "Stopped"
-
-    def unpack(self, model: dict[str, Any], name: str) -> Predictor:
-        folder = self.folder / name
-        (self.folder / f"{name}.tar.gz").write_bytes(self.read(model["PrimaryContainer"]["ModelDataUrl"]))
-        with tarfile.open(self.folder / f"{name}.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
-        return Predictor.load(folder)
-
-    def read(self, uri: str) -> bytes:
-        bucket, key = uri.removeprefix("s3://").split("/", 1)
-        content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        return content
-
-    def write(self, uri: str, content: bytes) -> None:
-        bucket, key = uri.removeprefix("s3://").split("/", 1)
-        self.s3.put_object(Bucket=bucket, Key=key, Body=content)
-
-
-class _Worker(_Handler):
-    server: Worker
-
-    def answer(self, operation: str, body: bytes) -> Answer:
-        if operation == "StopTransformJob":
-            self.server.statuses[json.loads(body)["TransformJobName"]] = "Stopping"
-            return 200, {"Content-Type": "application/x-amz-json-1.1"}, b"{}"
-        status, headers, content = super().answer(operation, body)
-        if status == 200 and operation == "CreateTransformJob":
-            name = json.loads(body)["TransformJobName"]
-            self.server.statuses[name] = "InProgress"
-            thread = threading.Thread(target=self.server.run_job, args=(name,), daemon=True)
-            self.server.threads.append(thread)
-            thread.start()
-        if status == 200 and operation == "DescribeTransformJob":
-            found = json.loads(content)
-            name = found["TransformJobName"]
-            found["TransformJobStatus"] = self.server.statuses[name]
-            if name in self.server.reasons:
-                found["FailureReason"] = self.server.reasons[name]
-            content = json.dumps(found).encode()
-        return status, headers, content
+        super().run(name)
 
 
 @pytest.fixture
-def worker(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    server = Worker(aws.endpoint, aws.session(), tmp_path)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    yield server
-    server.never_ends = False
-    for job in server.threads:
-        job.join()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def worker(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """SageMaker's front door, its transform jobs Endless."""
+    server = Door(aws, tmp_path)
+    server.transforms = Endless(server.moto, Containers(server.moto, tmp_path / "containers"))
+    with opened(server):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
 
 
 @pytest.fixture
@@ -147,7 +79,7 @@ def left_behind(aws: Aws, bucket: str) -> list[str]:
 
 
 def test_transform__prints_what_predict_prints_and_tidies_up(
-    worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
+    worker: Door, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
 ) -> None:
     ended = command(transform.main, *settings(bucket, artifacts[0]))
     assert ended.code == 0, ended.err
@@ -160,7 +92,7 @@ def test_transform__prints_what_predict_prints_and_tidies_up(
 
 @pytest.mark.slow
 def test_transform__bad_picture_is_told_and_the_others_answered(
-    worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
+    worker: Door, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path], command: Command
 ) -> None:
     aws.s3.put_object(Bucket=bucket, Key="dogs/2.jpg", Body=b"no picture")
     ended = command(transform.main, *settings(bucket, artifacts[0]))
@@ -180,7 +112,7 @@ def test_transform__bad_picture_is_told_and_the_others_answered(
 )
 def test_transform__failing_half_way_leaves_nothing(
     operation: str,
-    worker: Worker,
+    worker: Door,
     aws: Aws,
     bucket: str,
     photos: Path,
@@ -202,9 +134,9 @@ def test_transform__failing_half_way_leaves_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_transform__signal_stops_the_job_and_leaves_nothing(
-    number: signal.Signals, worker: Worker, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path]
+    number: signal.Signals, worker: Door, aws: Aws, bucket: str, photos: Path, artifacts: tuple[Path, Path]
 ) -> None:
-    worker.never_ends = True
+    worker.transforms.never_ends = True  # type: ignore[attr-defined]
     process = subprocess.Popen(
         [sys.executable, "-m", "launch.transform", *settings(bucket, artifacts[0])],
         stderr=subprocess.PIPE,

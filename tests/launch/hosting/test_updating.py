@@ -121,7 +121,7 @@ def test_update__to_another_kind_is_refused(deployed: Present) -> None:
 
 
 def failing(door: Door) -> None:
-    door.fate = "no capacity"
+    door.endpoints.fate = "no capacity"
 
 
 FAULTS: dict[str, Fault] = {
