@@ -7,6 +7,7 @@ it takes seconds. Logistic regression by scikit-learn on the same features, its 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
 import statistics
@@ -21,11 +22,13 @@ import torch
 import yaml
 from torch import Tensor
 
+from benchmarks.measuring import describe_machine, finish
 from dogbreed.data.datamodule import BreedDataModule
 from dogbreed.data.folder import SPLITS
 from dogbreed.features.cache import FeatureCache
 from dogbreed.features.engines import make_engine
 from dogbreed.models.backbones import make_backbone
+from dogbreed.reports.scores import calibrate
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom, any table of it.
 STUDENT_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -73,24 +76,43 @@ def logistic_regression(features: Features) -> dict[str, float]:
     return {"C": best, "val/acc": scores[best], "test/acc": fits[best].score(x["test"], y["test"])}
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of a few seeds and half the width of its 95 % interval, by Student's t.
+def interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of a few seeds and half the width of its 95 % interval, by Student's t; None of a single one.
 
     >>> mean, half = interval([0.82, 0.83, 0.84])
     >>> round(mean, 4), round(half, 4)
     (0.83, 0.0248)
     """
     if len(values) == 1:
-        return values[0], math.nan
+        return values[0], None
     half = STUDENT_T[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
     return statistics.mean(values), half
+
+
+def judge_answers(folder: Path) -> dict[str, float | None]:
+    """How far the probabilities of a run can be trusted: fitted on val, and seen on test.
+
+    None is what the run does not have: a calibration, a threshold above which it is sure, an answer above it.
+    """
+    fitted = json.loads((folder / "artifact" / "artifact.json").read_text())["calibration"] or {}
+    with (folder / "predictions.csv").open(newline="") as file:
+        answers = [(float(row["probability"]), row["true"] == row["predicted"]) for row in csv.DictReader(file)]
+    threshold = fitted.get("threshold")
+    sure = [] if threshold is None else [right for probability, right in answers if probability >= threshold]
+    return {
+        "val/ece_before": fitted.get("ece_before"),
+        "val/ece": fitted.get("ece_after"),
+        "test/ece": calibrate(*zip(*answers, strict=True)).error,
+        "test/sure": None if threshold is None else len(sure) / len(answers),
+        "test/acc_sure": sum(sure) / len(sure) if sure else None,
+    }
 
 
 def measure(overrides: Sequence[str], seeds: int, *, baseline: bool = True, multirun: bool = False) -> dict[str, Any]:
     """One run, or one sweep, a seed: val/* and test/* of its best epoch, the mean of test/acc, and its interval."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = [run_seed(overrides, seed, Path(scratch) / str(seed), multirun=multirun) for seed in range(seeds)]
-        runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+        runs = [json.loads((folder / "metrics.json").read_text()) | judge_answers(folder) for folder in folders]
         config = yaml.safe_load((folders[0] / "config.yaml").read_text())
     mean, half = interval([run["test/acc"] for run in runs])
     result: dict[str, Any] = {"runs": runs, "test/acc": mean, "half_width_95": half}
@@ -110,16 +132,18 @@ def main() -> None:
     parser.add_argument("--no-baseline", action="store_true", help="without logistic regression")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
-    result = measure(options.overrides, options.seeds, baseline=not options.no_baseline, multirun=options.multirun)
+    result = {"machine": describe_machine()} | measure(
+        options.overrides, options.seeds, baseline=not options.no_baseline, multirun=options.multirun
+    )
     for seed, run in enumerate(result["runs"]):
-        print(f"seed {seed}: " + " ".join(f"{name}={value:.4f}" for name, value in run.items()))
+        told = {name: "none" if value is None else f"{value:.4f}" for name, value in run.items()}
+        print(f"seed {seed}: " + " ".join(f"{name}={value}" for name, value in told.items()))
     if baseline := result.get("logistic_regression"):
         print(f"logistic regression (C={baseline['C']:g} by val): test {baseline['test/acc']:.2%}")
-    half = f"+- {result['half_width_95']:.2%} (95 %)" if options.seeds > 1 else "(one seed)"
+    half = "(one seed)" if result["half_width_95"] is None else f"+- {result['half_width_95']:.2%} (95 %)"
     what = "winners of sweeps by val" if options.multirun else "dogbreed.train"
     print(f"{what}, {options.seeds} seeds: test {result['test/acc']:.2%} {half}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    finish(result, options.json)
 
 
 if __name__ == "__main__":

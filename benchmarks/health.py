@@ -11,6 +11,7 @@ import logging
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,9 @@ def train(way: str, data: Data, classes: int, batch_size: int, epochs: int, pres
     return wall / epochs, cpu / epochs
 
 
-def main() -> None:
-    """Run from the command line."""
-    options = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and, if asked, write JSON."""
+    options = _parser().parse_args(arguments)
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -124,15 +125,16 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.health", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=6720)
-    parser.add_argument("--val", type=int, default=840)
-    parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--classes", type=int, default=120)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--health", default="default", help="the preset of rules")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    add = parser.add_argument
+    add("--pictures", type=int, default=6720, metavar="N", help="of train (default: 6720)")
+    add("--val", type=int, default=840, metavar="N", help="of val (default: 840)")
+    add("--width", type=int, default=1280, metavar="D", help="of the features (default: 1280)")
+    add("--classes", type=int, default=120, metavar="C", help="default: 120")
+    add("--batch-sizes", type=int, nargs="+", default=[32, 128], metavar="B", help="default: 32 128")
+    add("--epochs", type=int, default=5, metavar="E", help="that are timed, behind the first (default: 5)")
+    add("--rounds", type=int, default=5, metavar="N", help="of all ways in turn (default: 5)")
+    add("--health", default="default", metavar="NAME", help="of conf/health, whose rules judge (default: default)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import shlex
 import statistics
 import sys
 import threading
@@ -57,9 +58,22 @@ def print_table(header: Sequence[str], rows: Rows) -> None:
 
 
 def finish(result: dict[str, Any], file: Path | None) -> None:
-    """Write the figures, if asked."""
+    """Write the figures, if asked, with the command that gave them."""
     if file is not None:
-        file.write_text(json.dumps(result, indent=2) + "\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"command": _command(), **result}, indent=2) + "\n")
+
+
+def _command() -> str:
+    """What was typed, without where the figures go."""
+    module = sys.modules["__main__"].__spec__
+    words, given = ["python", "-m", module.name if module else sys.argv[0]], iter(sys.argv[1:])
+    for word in given:
+        if word == "--json":
+            next(given)
+        elif not word.startswith("--json="):
+            words.append(word)
+    return shlex.join(words)
 
 
 class Stopwatch:

@@ -156,7 +156,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     machine = describe_machine()
     print_machine(machine)
     with tempfile.TemporaryDirectory() as scratch:
-        result = {"machine": machine, **measure(options, Path(scratch))}
+        asked = {name: getattr(options, name) for name in ("architecture", "trials", "epochs", "views")}
+        result = {"machine": machine, **asked, **measure(options, Path(scratch))}
     print(
         f"\n{options.architecture}, {options.pictures} + {options.val} pictures, "
         f"{options.trials} trials x {options.epochs} epochs; ~ extrapolated per picture"
