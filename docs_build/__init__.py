@@ -1,0 +1,1 @@
+"""What makes the documentation's pages that are not written by hand. Not installed."""
