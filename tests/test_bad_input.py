@@ -494,4 +494,4 @@ def test_train__as_a_module_shows_its_help(command: Command) -> None:
         runpy.run_module("dogbreed.train", run_name="__main__")
 
     ended = command(main, "--help")
-    assert (ended.code, ended.err, "backbone: any, mobilenetv2" in ended.out) == (0, "", True)
+    assert (ended.code, ended.err, "  * resnet18 " in ended.out) == (0, "", True)

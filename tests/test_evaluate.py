@@ -46,10 +46,12 @@ def test_evaluate__equals_what_training_said(
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_evaluate__a_folder_with_only_that_split(judge: Any, folder: Path, tmp_path: Path, split: str) -> None:
-    for other in {"train", "valid", "test"} - {{"val": "valid"}.get(split, split)}:
+    kept = {"val": "valid"}.get(split, split)
+    for other in {"train", "valid", "test"} - {kept}:
         shutil.rmtree(folder / other)
     ended = judge(folder, f"split={split}")
     assert ended.code == 0, ended.err
+    assert str(folder / kept) in ended.out.splitlines()[-1], "a picture to go on with"
     assert set(read(tmp_path / "judged" / "metrics.json")) == {
         f"{split}/{name}" for name in ("loss", "acc", "acc_top5", "f1_macro")
     }
@@ -71,9 +73,11 @@ def test_evaluate__names_a_class_that_it_does_not_know(judge: Any, folder: Path)
 
 
 def test_evaluate__counts_what_it_skips(judge: Any, folder: Path, tmp_path: Path) -> None:
-    for picture in (folder / "test" / "002.Breed_B").iterdir():
+    for picture in (folder / "test" / "001.Breed_A").iterdir():
         picture.write_bytes(b"no picture")
     ended = judge(folder, "data.on_error=skip")
     assert ended.code == 0, ended.err
     assert "12 pictures of test" in ended.out
     assert (tmp_path / "judged" / "skipped.csv").read_text().count("unreadable") == 4
+    picture = Path(ended.out.splitlines()[-1].split()[-1])
+    assert picture.parent == folder / "test" / "002.Breed_B", "the first that could be read"

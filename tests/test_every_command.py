@@ -151,6 +151,7 @@ ARGUMENTS: list[tuple[str, list[str]]] = [
     ("launch.prices", ["refresh", "--url", "ftp://x"]),
     *(("launch.ask", ["a", "b", "--threads", value]) for value in ("0", "x", "nan")),
     ("launch.endpoints", ["--yes"]),
+    *(("launch.standin.__main__", arguments) for arguments in (["--nope"], ["--port", "x"], ["--port", "65536"])),
     *(
         ("dogbreed.train", [*_TRAIN, "data.root={data}", override])
         for override in (

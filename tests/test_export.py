@@ -23,7 +23,7 @@ def test_export__prints_how_it_compares_and_what_to_do_next(
     assert ended.code == 0
     assert "compared with torch on 8 pictures:" in ended.out
     assert "same label                     100.00%" in ended.out
-    assert ended.out.endswith(f"dogbreed.predict --artifact {artifact} --engine torch_export PICTURE.jpg\n")
+    assert f"dogbreed.predict --artifact {artifact} --engine torch_export {shared_folder}/test/" in ended.out
 
 
 def test_export__is_what_predict_then_uses(command: Command, artifact: Path, shared_folder: Path) -> None:

@@ -35,6 +35,24 @@ def test_report__finds_out_that_it_is_a_sweep(tmp_path: Path) -> None:
     assert "Leaderboard" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
+def test_report__card_names_what_it_wrote_and_what_it_lacks(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--card", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line.startswith("wrote")] == [
+        f"wrote {run / 'writeup.md'}",
+        f"wrote {run / 'model_card.md'}",
+        f"wrote {run / 'figures'}/, which goes where they go",
+    ]
+    assert "no sweep was named" in out
+    assert (run / "writeup.md").read_text().startswith("# test_resnet, linear head, 4 classes\n")
+
+
+def test_report__of_two_folders_asks_for_the_card(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), str(run.parent)]) == 1
+    assert f"python -m dogbreed.report --card {run} {run.parent}" in capsys.readouterr().err
+
+
 def test_report__of_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 1
     error = capsys.readouterr().err
@@ -65,10 +83,9 @@ def test_report__of_what_may_not_be_read_names_it(named: str) -> None:
         os.chmod(place, 0o755)
         locked = Path(place) / "locked"
         locked.mkdir(mode=0o000)
-        # locale, which argparse imports late, may lie where only root can read.
-        code = (
-            "import locale, os, sys; from dogbreed.report import main; os.seteuid(12345); sys.exit(main(sys.argv[1:]))"
-        )
+        # What argparse imports late may lie where only root can read.
+        late = "import locale, os, shutil, sys; from dogbreed.report import main"
+        code = f"{late}; os.seteuid(12345); sys.exit(main(sys.argv[1:]))"
         ran = subprocess.run([sys.executable, "-c", code, str(locked / named)], capture_output=True, text=True)
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"error: {locked / named} cannot be read: Permission denied")

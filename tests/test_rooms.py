@@ -22,6 +22,8 @@ FLOORS: list[tuple[str, ...]] = [
         "tables",
         "kinds",
         "arguments",
+        "choices",
+        "help",
         "seeding",
         "files",
         "phases",
@@ -40,9 +42,22 @@ FLOORS: list[tuple[str, ...]] = [
     ("prepare",),
     ("sweeps.trials", "sweeps.engines", "sweeps.waves", "sweeps.winner", "sweeps.sweep"),  # from configs to runs
     ("explain", "stopping"),
+    ("fitting", "evaluating"),
     ("train", "predict", "serve", "export", "evaluate", "report", "replay", "health.__main__", "data.__main__"),
+    ("completion",),
 ]
-HYDRA: tuple[str, ...] = ("app", "runs", "checking", "prepare", "explain", "stopping", "train", "evaluate")
+HYDRA: tuple[str, ...] = (
+    "app",
+    "runs",
+    "checking",
+    "prepare",
+    "explain",
+    "stopping",
+    "fitting",
+    "evaluating",
+    "train",
+    "evaluate",
+)
 HYDRA += ("data.__main__",)
 HYDRA += ("sweeps.dimensions", "sweeps.space", "sweeps.trials", "sweeps.engines", "sweeps.sweep")
 

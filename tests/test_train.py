@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +47,33 @@ def test_train__with(overrides: list[str], settings: list[str], command: Command
     if "logger=all" in overrides:
         assert list((tmp_path / "run" / "steps").rglob("metrics.csv"))
         assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
+
+
+HEAD = """
+from dogbreed.models.heads import LinearHead
+
+class Mine(LinearHead):
+    kind = "mine"
+"""
+
+
+def test_train__of_a_head_of_ones_own_says_how_python_asks_it(
+    settings: list[str], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heads_of_mine.py").write_text(HEAD)
+    (tmp_path / "conf" / "head").mkdir(parents=True)
+    (tmp_path / "conf" / "head" / "mine.yaml").write_text("_target_: heads_of_mine.Mine\n_partial_: true\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = command(dogbreed.train.main, "--config-dir", str(tmp_path / "conf"), *settings, "head=mine")
+    assert ended.code == 0, ended.err
+    assert "dogbreed.predict" not in ended.out, "no command imports the head"
+    (line,) = [line for line in ended.out.splitlines() if "Predictor.load" in line]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    asked = [sys.executable, *shlex.split(line)[1:]]
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("Breed ")
+    (record,) = tmp_path.rglob("run.json")
+    assert shlex.split(json.loads(record.read_text())["command"])[3:5] == ["--config-dir", str(tmp_path / "conf")]
 
 
 def test_train__leaves_a_record_of_itself(trained_run: Path) -> None:

@@ -121,5 +121,5 @@ def test_data__mistakes_are_told(command: Command, line: str, told: str) -> None
 
 
 def test_data__help_shows_the_settings(command: Command) -> None:
-    assert "limits:" in command(data, "audit", "--help").out
+    assert "limits.min_side=64" in command(data, "audit", "--help").out
     assert "max_gb" in command(data, "download", "--help").out

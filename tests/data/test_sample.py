@@ -1,6 +1,7 @@
 """The drawn sample: the same bytes from the same parameters, whole or absent, never over something else."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -169,7 +170,9 @@ def test_main__draws_and_says_what(tmp_path, capsys):
     root = tmp_path / "dogs"
     assert main([str(root), "--seed", "3", "--train", "1", "--val", "1", "--test", "1"]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{root}: 10 breeds, pictures: 10 in train/, 10 in valid/, 10 in test/ (seed 3)\n"
+    said, *following = out.splitlines()
+    assert said == f"{root}: 10 breeds, pictures: 10 in train/, 10 in valid/, 10 in test/ (seed 3)"
+    assert following == ["look at them:", f"  python -m dogbreed.data summary {shlex.quote(str(root))}"]
     assert err == ""
     assert json.loads((root / "sample.json").read_text())["seed"] == 3
 

@@ -23,7 +23,7 @@ def zipped(tree: dict[str, bytes] = TREE, top: str = "dogImages/") -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in tree.items():
-            archive.writestr(top + name, content)
+            archive.writestr(zipfile.ZipInfo(top + name), content)  # with no time: the same bytes in every process
     return packed.getvalue()
 
 

@@ -125,7 +125,7 @@ def test_export__is_not_judged_on_what_it_was_calibrated_on(artifact: Path, phot
 def test_onnx__says_what_environment_it_needs(artifact: Path, photos: list[str]) -> None:
     if find_spec("onnx") is not None:
         pytest.skip("onnx is installed")
-    with pytest.raises(ConfigError, match=r"smdebug: python -m venv onnx-env .*dogbreed\[onnx\]"):
+    with pytest.raises(ConfigError, match=r"smdebug: python -m venv onnx-env .*\.\[onnx\]"):
         export(artifact, "onnx", photos)
 
 

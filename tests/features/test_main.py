@@ -25,7 +25,9 @@ def test_features__lists_verifies_and_prunes(
     pictures = BreedDataModule(shared_folder, backbone.transform, batch_size=4).pictures("val")
     FeatureCache(tmp_path).load(backbone, TorchEngine(backbone), {"val": pictures}, workers=0)
     assert main([*root, "list"]) == 0
-    assert "test_resnet" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "test_resnet" in said
+    assert f"python -m dogbreed.features --root {tmp_path} verify" in said, "what follows is about the same cache"
     assert main([*root, "verify"]) == 0
     assert "0 of 16 pictures" in capsys.readouterr().out
 
@@ -40,6 +42,8 @@ def test_features__lists_verifies_and_prunes(
 
     assert main([*root, "prune"]) == 1
     assert "nothing to prune" in capsys.readouterr().err
+    assert main([*root, "prune", "--unused-days", "1"]) == 0
+    assert "removed 0.0 MB; what is left: " in capsys.readouterr().out
     assert main([*root, "prune", "--all"]) == 0
     assert not list(tmp_path.glob("*/features.bin"))
 

@@ -201,6 +201,15 @@ def test_artifact__with_an_edited_description_is_an_error(change: Callable[..., 
         load_artifact(artifact)
 
 
+def test_artifact__with_a_head_of_a_kind_that_is_not_imported_is_not_called_damaged(artifact: Path) -> None:
+    edit(artifact, set_head(kind="standardised"))
+
+    with pytest.raises(ArtifactError, match="kind 'standardised', which no imported class has") as caught:
+        load_artifact(artifact)
+    assert "damaged" not in str(caught.value)
+    assert "import the module of its class" in caught.value.hint
+
+
 def test_artifact__of_a_later_format_names_both(artifact: Path) -> None:
     edit(artifact, lambda about: about.update(format=99))
 
