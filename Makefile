@@ -6,7 +6,7 @@ TEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: train test test-slow test-all lint clean
+.PHONY: train test test-slow test-all lint notebooks docs clean
 .DELETE_ON_ERROR:
 
 train: $(VENV)/.core
@@ -16,7 +16,7 @@ test: lint
 	$(TEST) -m "not slow" -n auto
 
 test-slow: $(VENV)/.dev
-	$(TEST) -m slow -n auto --dist loadfile
+	$(TEST) -m slow -n auto --dist loadgroup
 
 test-all: test test-slow
 
@@ -24,6 +24,15 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every notebook executed in a fresh kernel, and as a page for the site.
+notebooks: $(VENV)/.dev
+	rm -rf build/notebooks
+	$(BIN)/python -m docs_build.notebooks build/notebooks
+
+docs: notebooks
+	NO_MKDOCS_2_WARNING=1 DOGBREED_NOTEBOOKS=build/notebooks $(BIN)/python -m mkdocs build --site-dir build/site
+	@echo "wrote build/site/; open build/site/index.html, or look for a word in it: no network is needed"
 
 clean:
 	rm -rf $(VENV) build *.egg-info
@@ -33,7 +42,7 @@ $(BIN)/python:
 
 # The stamps make a second run quick: nothing is installed again until the set-up itself changes.
 $(VENV)/.core: $(SETUP) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sweeps]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sweeps,serving,sagemaker,standin]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
