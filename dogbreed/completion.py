@@ -1,4 +1,4 @@
-"""`python -m dogbreed.completion`: prints what bash needs to complete this library's commands at the Tab key."""
+"""`python -m dogbreed.completion`: prints what bash or zsh needs to complete this library's commands at the Tab key."""
 
 from __future__ import annotations
 
@@ -43,14 +43,38 @@ fi
 complete -o bashdefault -o default -F _dogbreed_complete python python3
 """
 
+#: The same for zsh, whose words do not end at a = or a colon.
+_ZSH = r"""
+_dogbreed_complete() {
+    local line="${(j: :)words[1,CURRENT-1]} $PREFIX" ours='[[:space:]]-m[[:space:]]+(PACKAGES)\.'
+    if [[ ! $line =~ $ours ]]; then
+        [[ ! $line =~ '[[:space:]]-m[[:space:]]+[a-z]*$' ]] || compadd -S '' -- ${=:-PREFIXES}
+        $_dogbreed_before "$@"
+        return
+    fi
+    local -a found=("${(@f)$("${words[1]/#\~/$HOME}" -m dogbreed.completion --line "$line" 2>/dev/null)}")
+    if [[ -z $found ]]; then
+        compset -P '*='
+        _files
+        return
+    fi
+    compadd -Q -S '' -- ${(M)found:#*[=.]}
+    compadd -Q -- ${found:#*[=.]}
+}
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+[[ ${_comps[python]} == _dogbreed_complete ]] || _dogbreed_before=${_comps[python]:-_default}
+compdef _dogbreed_complete python python3
+"""
+_SHELLS = {"bash": _BASH, "zsh": _ZSH}
+
 
 @ends_well("nothing was changed; run it again")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the function for bash, or what could stand at the end of a line; 0."""
+    """Print the function for the shell, or what could stand at the end of a line; 0."""
     options = make_parser().parse_args(arguments)
     if options.line is None:
         found = packages()
-        script = _BASH.replace("PACKAGES", "|".join(found)).replace("PREFIXES", " ".join(f"{name}." for name in found))
+        script = _SHELLS[options.shell].replace("PACKAGES", "|".join(found)).replace("PREFIXES", " ".join(f"{name}." for name in found))
         print(script.strip())
         return 0
     current = "" if options.line[-1:].isspace() else options.line.split()[-1]
@@ -65,11 +89,12 @@ def make_parser() -> Parser:
     """What this command's arguments may be."""
     parser = Parser(
         prog="python -m dogbreed.completion",
-        description="Print the function by which bash completes commands, options, groups, keys and files of dogbreed, "
+        description="Print the function by which a shell completes commands, options, groups, keys and files of dogbreed, "
         "and of what is installed with it.",
         epilog='in this shell: eval "$(python -m dogbreed.completion)"; in all that come: '
-        "python -m dogbreed.completion >> ~/.bashrc",
+        "python -m dogbreed.completion >> ~/.bashrc. For zsh: python -m dogbreed.completion zsh, and ~/.zshrc",
     )
+    parser.add_argument("shell", nargs="?", choices=list(_SHELLS), default="bash", help="default: bash")
     parser.add_argument("--line", help=argparse.SUPPRESS)
     parser.add_argument("--breaks", default="", help=argparse.SUPPRESS)
     return parser

@@ -1,9 +1,10 @@
-"""What the Tab key adds to a command, in a real bash."""
+"""What the Tab key adds to a command, in real shells."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,8 +111,39 @@ def test_bash__without_a_completion_for_python() -> None:
     assert (ran.stdout, ran.stderr) == ("complete -o bashdefault -o default -F _dogbreed_complete python\n", "")
 
 
+@pytest.fixture
+def zsh(tmp_path: Path) -> Iterator[Terminal]:
+    """A zsh in which python had a completion of its own, and then got ours, twice."""
+    if shutil.which("zsh") is None:
+        pytest.skip("needs zsh")
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PS1": "ready> ", "TERM": "dumb"}
+    (tmp_path / "PHOTOS").mkdir()
+    (tmp_path / "script.py").touch()
+    with terminal(["zsh", "--no-rcs"], environment | {"HOME": str(tmp_path)}, tmp_path) as opened:
+        opened.type("autoload -Uz compinit; compinit -u; _own() { _files; compadd -- --own; }; compdef _own python\n")
+        opened.type('for _ in 1 2; do eval "$(python -m dogbreed.completion zsh)"; done; echo "so"me\n')
+        opened.read_until("\nsome")
+        yield opened
+
+
+def test_zsh__without_compinit(tmp_path: Path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("needs zsh")
+    script = f'eval "$({sys.executable} -m dogbreed.completion zsh)"; print $_comps[python] $_comps[python3]'
+    ran = subprocess.run(
+        ["zsh", "--no-rcs", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert (ran.stdout, ran.stderr) == ("_dogbreed_complete _dogbreed_complete\n", "")
+
+
 @pytest.mark.slow
-def test_bash__completes(bash: Terminal) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shell__completes(shell: str, request: pytest.FixtureRequest) -> None:
+    opened: Terminal = request.getfixturevalue(shell)
     for typed, completed in [
         ("python -m dogb", "reed."),
         ("python -m dogbreed.tr", "ain "),
@@ -125,7 +157,7 @@ def test_bash__completes(bash: Terminal) -> None:
         ("python scr", "ipt.py "),
         ("python --o", "wn "),
     ]:
-        bash.type(f"{typed}\t")
-        bash.read_until(typed)
-        bash.read_until(completed) if completed not in bash.shown.rpartition(typed)[2] else None
-        bash.type("\x15")  # clears the line
+        opened.type(f"{typed}\t")
+        opened.read_until(typed)
+        opened.read_until(completed) if completed not in opened.shown.rpartition(typed)[2] else None
+        opened.type("\x15")  # clears the line
