@@ -74,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     if options.line is None:
         found = packages()
-        script = _SHELLS[options.shell].replace("PACKAGES", "|".join(found)).replace("PREFIXES", " ".join(f"{name}." for name in found))
+        script = (
+            _SHELLS[options.shell]
+            .replace("PACKAGES", "|".join(found))
+            .replace("PREFIXES", " ".join(f"{name}." for name in found))
+        )
         print(script.strip())
         return 0
     current = "" if options.line[-1:].isspace() else options.line.split()[-1]
@@ -89,8 +93,8 @@ def make_parser() -> Parser:
     """What this command's arguments may be."""
     parser = Parser(
         prog="python -m dogbreed.completion",
-        description="Print the function by which a shell completes commands, options, groups, keys and files of dogbreed, "
-        "and of what is installed with it.",
+        description="Print the function by which a shell completes commands, options, groups, keys and files of "
+        "dogbreed, and of what is installed with it.",
         epilog='in this shell: eval "$(python -m dogbreed.completion)"; in all that come: '
         "python -m dogbreed.completion >> ~/.bashrc. For zsh: python -m dogbreed.completion zsh, and ~/.zshrc",
     )

@@ -31,7 +31,7 @@ def from_here(path: str | Path) -> Path:
     (PosixPath('runs/first'), PosixPath('/elsewhere'))
     """
     full, here = Path(os.path.abspath(path)), Path.cwd()
-    return full.relative_to(here) if full.is_relative_to(here) else full
+    return full.relative_to(here) if here in full.parents else full
 
 
 _ELSEWHERE = "free some space or choose another place (hydra.run.dir=FOLDER for a run)"

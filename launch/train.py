@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from dogbreed.app import run_app
 from dogbreed.commands import ends_well
 from dogbreed.errors import ConfigError
+from dogbreed.files import from_here
 from dogbreed.help import Help
 from launch.connect import connect, jobs_command, whereabouts
 from launch.files.packaging import CodeArchive
@@ -88,9 +89,10 @@ def run_job(
         print(f"wait for it, and bring its results here, with:\n  {detached}")
         return
     bring_back(backend, sent, settings, plan.price_per_hour, print)
-    artifact = launch.directory / ("winner/artifact" if (launch.directory / "winner").exists() else "artifact")
+    directory = from_here(launch.directory)
+    artifact = directory / ("winner/artifact" if (directory / "winner").exists() else "artifact")
     print("its results are here, as if it had run here:")
-    print(f"  {shlex.join(['python', '-m', 'dogbreed.report', str(launch.directory)])}")
+    print(f"  {shlex.join(['python', '-m', 'dogbreed.report', str(directory)])}")
     print(f"  {shlex.join(['python', '-m', 'dogbreed.evaluate', f'artifact={artifact}', 'data.root=FOLDER'])}")
 
 

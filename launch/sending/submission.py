@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dogbreed.errors import OutputError
-from dogbreed.files import write_json, writing
+from dogbreed.files import from_here, write_json, writing
 from dogbreed.runs import command
 from launch.backends import Backend
 from launch.connect import whereabouts
@@ -86,7 +86,7 @@ def begin(directory: Path, kind: str, experiment: str) -> Launch:
     if found is None:
         if any((directory / name).exists() for name in _A_RUN) and not list(directory.glob(f"{FAILED}*.json")):
             raise OutputError(
-                f"{directory} holds a run already",
+                f"{from_here(directory)} holds a run already",
                 "a folder of its own for each launch",
                 "choose another hydra.run.dir",
             )
@@ -95,7 +95,9 @@ def begin(directory: Path, kind: str, experiment: str) -> Launch:
         return Launch(directory, kind, name, token, _PLANNED, {})
     if found.kind != kind:
         raise OutputError(
-            f"{directory} holds the launch of a {found.kind} job", f"a {kind} job's", "choose another hydra.run.dir"
+            f"{from_here(directory)} holds the launch of a {found.kind} job",
+            f"a {kind} job's",
+            "choose another hydra.run.dir",
         )
     return found
 
@@ -104,7 +106,7 @@ def check_same(launch: Launch, request: Request) -> None:
     """Raises an OutputError where the launch was begun with another request."""
     if launch.request and _asked(launch.request) != _asked(request):
         raise OutputError(
-            f"{launch.directory} holds the launch of {launch.name}, which was asked for something else",
+            f"{from_here(launch.directory)} holds the launch of {launch.name}, which was asked for something else",
             "the same settings and overrides, to go on with it",
             "choose another hydra.run.dir (of a multirun: hydra.sweep.dir)",
         )
@@ -128,7 +130,7 @@ def send(
         recorded = _read(launch.directory)
         if recorded is not None and recorded.token != launch.token:
             raise OutputError(
-                f"{launch.directory} has just become the folder of {recorded.name}",
+                f"{from_here(launch.directory)} has just become the folder of {recorded.name}",
                 "a folder of its own for each launch",
                 "choose another hydra.run.dir",
             )
@@ -162,7 +164,7 @@ def set_aside(launch: Launch) -> None:
 def again(module: str, overrides: Sequence[str], directory: Path, key: str = "hydra.run.dir") -> str:
     """The command that goes on with the launch of `directory`, and waits for its end."""
     kept = [line for line in overrides if not line.startswith((f"{key}=", "detach=", "hydra.mode="))]
-    return command(module, kept, f"{key}={directory}")
+    return command(module, kept, f"{key}={from_here(directory)}")
 
 
 @contextmanager
@@ -192,7 +194,7 @@ def bring_back(
         LaunchError: the backend cannot be reached.
     """
     if launch.is_fetched:
-        say(f"{launch.name} is done, its results are in {launch.directory}")
+        say(f"{launch.name} is done, its results are in {from_here(launch.directory)}")
         return launch
     try:
         where = whereabouts(settings.backend, settings.region, settings.process_dir)

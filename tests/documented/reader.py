@@ -52,7 +52,7 @@ def follow(page: Page, folder: Path, python: Path) -> list[tuple[str, str]]:
             environment = {name: value for name, value in environment.items() if name not in _SAID}
         script, logged = _as_script(page, place, logs)
         ended = subprocess.run(["bash", "-c", script], cwd=place, env=environment, stdin=subprocess.DEVNULL)
-    said = {line: log.read_text().replace(f"{place}/", "") for line, _, log in logged if log.exists()}
+    said = {line: log.read_text() for line, _, log in logged if log.exists()}
     if ended.returncode:
         line, what, _ = logged[len(said) - 1]
         raise Misled(f"{page.name}:{line}: exit code {ended.returncode} of\n  {what}\n{said[line]}")
