@@ -167,6 +167,7 @@ def test_hook__of_a_resumed_run_goes_on_in_a_folder_of_its_own(train: Command, t
     assert (tmp_path / "run/smdebug_2/collections").is_dir()
 
 
+@pytest.mark.slow
 def test_profiler__leaves_a_chrome_trace(small_run: list[str], shared_folder: Path, tmp_path: Path) -> None:
     # The trace spans a validation, where torch 2.15 crashes with the modules' names; in a process that may crash.
     settings = [f"data.root={shared_folder}", "data.batch_size=2", "trainer.max_epochs=3", "report=false"]

@@ -91,6 +91,7 @@ def test_fleet__leaves_everything_and_the_winner_again_alone(sweep: Sweep, out: 
     assert json.loads((again / "metrics.json").read_text()) == summary["winner"]
 
 
+@pytest.mark.slow
 def test_fleet__gives_what_separate_runs_give(sweep: Sweep, out: Path, tmp_path: Path) -> None:
     space = [*SPACE, "head=linear,mlp", "seed=0,1", "trainer.precision=64-true", "hydra.sweeper.winner=false"]
     assert sweep(*space, "hydra.sweeper.n_trials=8").code == 0
@@ -157,6 +158,7 @@ def test_sweep__may_go_on_for_longer(sweep: Sweep, out: Path) -> None:
     assert len(trials(out)) == 7
 
 
+@pytest.mark.slow
 def test_fleet__runs_alone_what_it_cannot_do(sweep: Sweep, out: Path) -> None:
     ended = sweep("trainer.gradient_clip_val=choice(0,0.5)", "optimizer.lr=1,2", "hydra.sweeper.winner=false")
     assert ended.code == 0, ended.err

@@ -149,6 +149,7 @@ def test_normalisation_missing(judge: Judge) -> None:
     assert found(rules)[0] == "CheckInputImages"
 
 
+@pytest.mark.slow
 def test_sleeping_loader__and_its_remedy(judge: Judge) -> None:
     sleepy = ["features=pixels", "data._target_=planted.SleepyData", "trainer.max_epochs=4"]
     rules = judge(*sleepy)
