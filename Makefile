@@ -1,8 +1,9 @@
 # make train: set up and run the main job on drawn pictures.   make test: set up and pass the quick tests.
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.10,$(shell command -v python$(v) 2>/dev/null)) python3)
 VENV ?= .venv
-# One thread a test process: several of them share the cores.
-TEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+# One thread a test process: several of them share the cores. And compiled modules are kept, whatever the shell says of
+# that: hundreds of tests start processes that import them.
+TEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml constraints.txt
 

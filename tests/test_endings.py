@@ -565,9 +565,9 @@ sys.exit(main())
 
     def press_ctrl_c_until(text: str) -> bool:
         """Again where it came just before a call that waits, which then waits on."""
-        for _ in range(10):
+        for _ in range(60):
             os.write(terminal, b"\x03")
-            if read_until(text, PATIENCE_S / 10):
+            if read_until(text, PATIENCE_S / 60):
                 return True
         return False
 
