@@ -32,6 +32,7 @@ from dogbreed.models.heads import Head, initialise
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.reports.pictures import class_thumbnails
+from dogbreed.reports.writeup_commands import ask_in_python
 from dogbreed.runs import is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
@@ -227,7 +228,6 @@ def _save(
 def _use(module: str, artifact: str, picture: str) -> str:
     """The commands that ask the artifact, whose head is of a module."""
     if module != Head.__module__:  # which is all that commands import
-        ask = f"print(Predictor.load({artifact!r})({picture!r}).breed)"
-        return f"  {shlex.join(['python', '-c', f'import {module}; from dogbreed import Predictor; {ask}'])}"
+        return f"  {ask_in_python(module, artifact, picture)}"
     predict, serve = (["python", "-m", f"dogbreed.{name}", "--artifact", artifact] for name in ("predict", "serve"))
     return f"  {shlex.join([*predict, picture])}\nor in a browser: {shlex.join(serve)}"

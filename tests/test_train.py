@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def test_train__of_a_head_of_ones_own_says_how_python_asks_it(
     said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout
     assert said.startswith("Breed ")
     (record,) = tmp_path.rglob("run.json")
+    card = [sys.executable, "-m", "dogbreed.report", "--card", str(record.parent)]
+    subprocess.run(card, capture_output=True, check=True)
+    for page in ("writeup.md", "model_card.md"):
+        text = (record.parent / page).read_text()
+        assert "import heads_of_mine; from dogbreed import Predictor" in text
+        assert not re.search(r"-m (dogbreed\.(predict|serve|evaluate)|launch\.(deploy|ask))", text), page
     assert shlex.split(json.loads(record.read_text())["command"])[3:5] == ["--config-dir", str(tmp_path / "conf")]
 
 

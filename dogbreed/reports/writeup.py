@@ -17,7 +17,7 @@ from dogbreed.reports.run_report import draw_curves, run_title, settings_of, tel
 from dogbreed.reports.verdict import judge
 from dogbreed.reports.words import count, measure, percent
 from dogbreed.reports.writeup_asked import Asked, ask, draw_samples, parameters
-from dogbreed.reports.writeup_commands import deploy, job, predict, python, seeds, serve, sweep
+from dogbreed.reports.writeup_commands import deploy, job, module_of_own_head, predict, python, seeds, serve, sweep
 from dogbreed.reports.writeup_health import tell_job, tell_profile, tell_rules
 from dogbreed.reports.writeup_search import tell_search
 from dogbreed.serving.names import readable
@@ -185,7 +185,8 @@ def _deployment(run: Run, figures: Figures) -> dict[str, Any]:
     artifact, asked = run.folder.path / "artifact", ask(run, figures)
     picture = asked.path if isinstance(asked, Asked) else "PICTURE.jpg"
     return {
-        "predict": predict(artifact),
+        "own_head": module_of_own_head(run),
+        "predict": predict(run, artifact),
         "serve": serve(artifact, picture),
         "deploy": deploy(artifact, picture),
         "there": bool(run.artifact),

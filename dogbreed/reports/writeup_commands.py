@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -47,8 +48,28 @@ def job(run: Run) -> str:
     return f"{python('launch.train', *rehearsal, 'hydra.run.dir=runs/job')}\n{python('launch.plan', *measured)}"
 
 
-def predict(artifact: Path) -> str:
+def module_of_own_head(run: Run) -> str | None:
+    """The module of the run's head where it is the user's own, which no command imports."""
+    module = str(run.setting("head._target_") or "").rpartition(".")[0]
+    return module if module and module.split(".")[0] != "dogbreed" else None
+
+
+def ask_in_python(module: str, artifact: str, picture: str) -> str:
+    """What asks an artifact whose head is a class of this module.
+
+    >>> print(ask_in_python("mine", "runs/a/artifact", "dog.jpg"))
+    python -c 'import mine; from dogbreed import Predictor; print(Predictor.load("runs/a/artifact")("dog.jpg").breed)'
+    """
+    places = (json.dumps(text, ensure_ascii=False) for text in (artifact, picture))  # in ", for the shell's are '
+    ask = "print(Predictor.load({})({}).breed)".format(*places)
+    return shlex.join(["python", "-c", f"import {module}; from dogbreed import Predictor; {ask}"])
+
+
+def predict(run: Run, artifact: Path) -> str:
     """What asks the artifact about a picture."""
+    module = module_of_own_head(run)
+    if module:
+        return ask_in_python(module, str(artifact), "PICTURE.jpg")
     return python("dogbreed.predict", "--artifact", str(artifact), "PICTURE.jpg")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shlex
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_job__names_the_run_that_was_measured(run: Run) -> None:
     assert read(plan)["sagemaker.measured_run"] == str(PLACE)
 
 
-def test_deploy__and_serve_name_the_artifact_and_the_picture() -> None:
+def test_deploy__and_serve_name_the_artifact_and_the_picture(run: Run) -> None:
     picture = "/my photographs/a.jpg"
     serve, ask = writeup_commands.serve(PLACE, picture).splitlines()
     assert shlex.split(serve)[-1] == str(PLACE)
@@ -77,4 +78,13 @@ def test_deploy__and_serve_name_the_artifact_and_the_picture() -> None:
     assert read(dry) == {"artifact": str(PLACE), "name": "breeds", "dry_run": True}
     assert read(deploy) == {"artifact": str(PLACE), "name": "breeds"}
     assert shlex.split(question)[3:] == ["breeds", picture]
-    assert shlex.split(writeup_commands.predict(PLACE))[3:] == ["--artifact", str(PLACE), "PICTURE.jpg"]
+    assert shlex.split(writeup_commands.predict(run, PLACE))[3:] == ["--artifact", str(PLACE), "PICTURE.jpg"]
+
+
+def test_predict__of_a_head_of_ones_own_imports_it_and_survives_the_shell() -> None:
+    run = Run(folder=Folder(PLACE), config={"head": {"_target_": "mine.heads.Odd"}})
+    python, flag, program = shlex.split(writeup_commands.predict(run, Path('it\'s "mine"\\ é')))
+    assert (python, flag) == ("python", "-c")
+    calls = {ast.unparse(node.func): node.args for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Call)}
+    assert ast.literal_eval(calls["Predictor.load"][0]) == 'it\'s "mine"\\ é'
+    assert program.startswith("import mine.heads;")
