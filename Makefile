@@ -16,8 +16,9 @@ train: $(VENV)/.core
 test: lint
 	$(TEST) -m "not slow" -n auto
 
+# The tests of a file share what they prepare: the features of thousands of photographs, above all.
 test-slow: $(VENV)/.dev
-	$(TEST) -m slow -n auto --dist loadgroup
+	$(TEST) -m slow -n auto --dist loadfile
 
 test-all: test test-slow
 

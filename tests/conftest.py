@@ -45,13 +45,6 @@ def pytest_configure() -> None:
     absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` the tests of a file share a process, but for those that are long and share nothing."""
-    for item in items:
-        if item.path.name not in ("test_pages.py", "test_notebooks.py"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def features_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache for these tests alone, also for the processes that they start."""
