@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ def rules(directory: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_run__leaves_all_that_explains_it(train: Command, tmp_path: Path) -> None:
+    before = time.monotonic()
     ended = train()
+    took = time.monotonic() - before
     run = tmp_path / "run"
     assert ended.code == 0, ended.err
     assert len(rules(run)) == 26
@@ -67,6 +70,19 @@ def test_run__leaves_all_that_explains_it(train: Command, tmp_path: Path) -> Non
     names = [part["name"] for part in profile["phases"]["parts"]]
     assert {"imports and set-up", "data checks", "weights", "features", "training", "validation", "report"} <= {*names}
     assert sum(part["seconds"] for part in profile["phases"]["parts"]) == pytest.approx(profile["seconds"], rel=0.01)
+    assert profile["seconds"] <= took, "this process is older than its run, as a notebook's is"
+
+
+@pytest.mark.slow
+def test_run__that_is_its_process_begins_with_it(small_run: list[str], shared_folder: Path, tmp_path: Path) -> None:
+    settings = [f"data.root={shared_folder}", "trainer.max_epochs=1", "report=false", "hydra.run.dir=run"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "dogbreed.train", *small_run, *settings], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 0, ended.stderr
+    first = json.loads((tmp_path / "run/profile.json").read_text())["phases"]["parts"][0]
+    assert first["name"] == "imports and set-up"
+    assert first["seconds"] > 0.2, "torch is imported nowhere so fast"
 
 
 def test_predictions__are_those_of_the_artifact(trained_run: Path, shared_folder: Path) -> None:
