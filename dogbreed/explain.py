@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -30,6 +29,7 @@ from dogbreed.health.rules.base import Rule
 from dogbreed.health.samples import Facts, PictureStats
 from dogbreed.health.smdebug.trial import holds_trial
 from dogbreed.health.telling import tell
+from dogbreed.interrupts import ctrl_c
 from dogbreed.phases import clock, phase, restart
 from dogbreed.prepare import Prepared, say
 from dogbreed.reports.pictures import keep_pictures
@@ -156,13 +156,11 @@ def make_hook(config: DictConfig) -> pl.Callback | None:
 def run_started() -> float:
     """When this run began, by time.monotonic(): with the process where that is its command, so that imports count.
 
-    Now where a process does more than the one run: a sweep, a notebook that has been open all day.
+    Now everywhere else: in a sweep, a notebook that has been open all day, a script of the user's.
     """
     restart()
-    command = getattr(sys.modules["__main__"], "__spec__", None)
     several = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    alone = command is not None and command.name == "dogbreed.train" and not several
-    return process_started() if alone else time.monotonic()
+    return process_started() if ctrl_c.is_command and not several else time.monotonic()
 
 
 def facts_of(config: DictConfig, prepared: Prepared) -> Facts:

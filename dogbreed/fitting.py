@@ -28,14 +28,14 @@ from dogbreed.health.machine import MachineSampler
 from dogbreed.health.rules.base import Rule
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
-from dogbreed.models.heads import Head, initialise
+from dogbreed.models.heads import initialise
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.reports.pictures import class_thumbnails
-from dogbreed.reports.writeup_commands import ask_in_python
 from dogbreed.runs import is_first_process, start_run, write_skipped
 from dogbreed.seeding import derive_seed
 from dogbreed.serving.artifact import save_artifact
+from dogbreed.serving.own_head import ask_in_python, module_of_own_head
 from dogbreed.stopping import Stopped, continuable
 from dogbreed.streams import BOLD, YELLOW
 from dogbreed.training.calibration import Calibrator
@@ -222,12 +222,13 @@ def _save(
     if datamodule.skipped:
         say(f"{describe_skipped(datamodule.skipped)}; each is listed in {shown}/skipped.csv")
     say(f"look at {shown}/confusion.png, then try it on a picture:")
-    say(_use(type(model.head).__module__, str(from_here(artifact)), datamodule.readable("test")))
+    own = module_of_own_head({"head_module": type(model.head).__module__})
+    say(_use(own, str(from_here(artifact)), datamodule.readable("test")))
 
 
-def _use(module: str, artifact: str, picture: str) -> str:
-    """The commands that ask the artifact, whose head is of a module."""
-    if module != Head.__module__:  # which is all that commands import
-        return f"  {ask_in_python(module, artifact, picture)}"
+def _use(module_of_own_head: str | None, artifact: str, picture: str) -> str:
+    """The commands that ask the artifact."""
+    if module_of_own_head:
+        return f"  {ask_in_python(module_of_own_head, artifact, picture)}"
     predict, serve = (["python", "-m", f"dogbreed.{name}", "--artifact", artifact] for name in ("predict", "serve"))
     return f"  {shlex.join([*predict, picture])}\nor in a browser: {shlex.join(serve)}"

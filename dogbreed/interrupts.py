@@ -26,10 +26,13 @@ class CtrlC:
     """What Ctrl-C does in this process.
 
     Where somebody stops in order at SIGTERM (Lightning after the batch, a sweep), the first goes to them.
+
+    Attributes:
+        is_command: whether the process is a command of ours, and ends with it: `python -m dogbreed.train`, say.
     """
 
     def __init__(self) -> None:
-        self._came, self._process, self._is_command = 0, os.getpid(), False
+        self._came, self._process, self.is_command = 0, os.getpid(), False
         self._again: threading.Timer | None = None
 
     @property
@@ -71,7 +74,7 @@ class CtrlC:
         is_command = sys.argv[:1] == ["-m"] and "-m" in asked  # what sys.argv begins with while Python looks for it
         if not is_command or asked[asked.index("-m") + 1].split(".")[0] != package:
             return
-        self._is_command = True
+        self.is_command = True
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._too_early)
 
@@ -81,7 +84,7 @@ class CtrlC:
         An exception that a signal raises in the middle of `multiprocessing.Queue.put` may leave its lock taken
         (https://bugs.python.org/issue29988), and Python would wait for that for ever.
         """
-        if self._is_command and os.getpid() == self._process:
+        if self.is_command and os.getpid() == self._process:
             atexit.register(_leave_quietly, code)  # what is registered last runs first
         return code
 

@@ -13,10 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 import dogbreed.train
 from dogbreed.data.datamodule import BreedDataModule
+from dogbreed.explain import run_started
 from dogbreed.health import __main__ as health
+from dogbreed.health.machine import process_started
+from dogbreed.interrupts import ctrl_c
 from dogbreed.serving.predictor import Predictor
 
 Command = Callable[..., Any]
@@ -76,13 +82,31 @@ def test_run__leaves_all_that_explains_it(train: Command, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_run__that_is_its_process_begins_with_it(small_run: list[str], shared_folder: Path, tmp_path: Path) -> None:
     settings = [f"data.root={shared_folder}", "trainer.max_epochs=1", "report=false", "hydra.run.dir=run"]
+    before = time.time()
     ended = subprocess.run(
         [sys.executable, "-m", "dogbreed.train", *small_run, *settings], capture_output=True, text=True, cwd=tmp_path
     )
     assert ended.returncode == 0, ended.stderr
-    first = json.loads((tmp_path / "run/profile.json").read_text())["phases"]["parts"][0]
-    assert first["name"] == "imports and set-up"
-    assert first["seconds"] > 0.2, "torch is imported nowhere so fast"
+    profile = tmp_path / "run/profile.json"
+    began = profile.stat().st_mtime - json.loads(profile.read_text())["seconds"]
+    assert began - before < 1, "importing torch and Lightning takes longer"
+
+
+@pytest.mark.parametrize(
+    ("is_command", "mode", "with_process"),
+    [(True, RunMode.RUN, True), (True, RunMode.MULTIRUN, False), (False, RunMode.RUN, False)],
+    ids=["command", "sweep", "something else"],
+)
+def test_run_started__with_the_process_only_where_it_is_the_run(
+    monkeypatch: pytest.MonkeyPatch, is_command: bool, mode: RunMode, with_process: bool
+) -> None:
+    monkeypatch.setattr(ctrl_c, "is_command", is_command)
+    with initialize_config_module("dogbreed.conf", version_base="1.3"):
+        config = compose("train", overrides=[f"hydra.mode={mode.name}"], return_hydra_config=True)
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
+        before = time.monotonic()
+        started = run_started()
+    assert started == pytest.approx(process_started(), abs=0.1) if with_process else before <= started
 
 
 def test_predictions__are_those_of_the_artifact(trained_run: Path, shared_folder: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+import dogbreed.report
 import dogbreed.train
 from dogbreed.app import prepare
 
@@ -75,11 +76,18 @@ def test_train__of_a_head_of_ones_own_says_how_python_asks_it(
     assert said.startswith("Breed ")
     (record,) = tmp_path.rglob("run.json")
     card = [sys.executable, "-m", "dogbreed.report", "--card", str(record.parent)]
-    subprocess.run(card, capture_output=True, check=True)
-    for page in ("writeup.md", "model_card.md"):
-        text = (record.parent / page).read_text()
-        assert "import heads_of_mine; from dogbreed import Predictor" in text
-        assert not re.search(r"-m (dogbreed\.(predict|serve|evaluate)|launch\.(deploy|ask))", text), page
+    for where_it_is_imported in (False, True):
+        if where_it_is_imported:
+            assert command(dogbreed.report.main, *card[3:]).code == 0
+        else:
+            subprocess.run(card, capture_output=True, check=True)
+        for page in ("writeup.md", "model_card.md", "artifact/README.md"):
+            text = (record.parent / page).read_text()
+            assert "import heads_of_mine; from dogbreed import Predictor" in text
+            cannot = r"-m (dogbreed\.(predict|serve|evaluate|export)|launch\.(train|plan|deploy|ask))|endpoint answer"
+            assert not re.search(cannot, text), page
+        answered = '"breed": "Breed ' in (record.parent / "writeup.md").read_text()
+        assert answered == where_it_is_imported
     assert shlex.split(json.loads(record.read_text())["command"])[3:5] == ["--config-dir", str(tmp_path / "conf")]
 
 

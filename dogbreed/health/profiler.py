@@ -155,7 +155,7 @@ def write_profile(directory: Path, samples: Sequence[MachineSample], clock: Cloc
         directory: the run's.
         samples: of the machine.
         clock: the run's phases.
-        started: when the process, or the trial of a sweep, was started, by time.monotonic().
+        started: when the run began, by time.monotonic().
 
     Raises:
         OutputError: it cannot be written.

@@ -20,7 +20,7 @@ class Head(nn.Module):
     """A classifier of features. A new kind is a subclass with a `kind` of its own, which artifacts name it by.
 
     Raises:
-        ConfigError: another class has this `kind` already.
+        ConfigError: its class has no `kind` of its own, or another class has it already.
 
     Attributes:
         kind: its name in an artifact.
@@ -42,6 +42,13 @@ class Head(nn.Module):
             taken = f", as {old.__module__}.{old.__qualname__} is"
             raise ConfigError(what + taken, "a kind of its own, which artifacts name it by", "give it another kind")
         _KINDS[cls.kind] = cls  # the same class, defined anew as a notebook does
+
+    def __init__(self) -> None:
+        super().__init__()
+        cls = type(self)
+        if "kind" not in vars(cls):  # an artifact would name it by its parent's, and be loaded as that
+            what = f"{cls.__module__}.{cls.__qualname__} without a kind"
+            raise ConfigError(what, "a kind of its own, which artifacts name it by", 'add kind = "..." to the class')
 
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that make a head of the same shape, as plain values."""

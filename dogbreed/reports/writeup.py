@@ -16,11 +16,12 @@ from dogbreed.reports.page import read_jpeg
 from dogbreed.reports.run_report import draw_curves, run_title, settings_of, tell_calibration, tell_classes, tell_data
 from dogbreed.reports.verdict import judge
 from dogbreed.reports.words import count, measure, percent
-from dogbreed.reports.writeup_asked import Asked, ask, draw_samples, parameters
-from dogbreed.reports.writeup_commands import deploy, job, module_of_own_head, predict, python, seeds, serve, sweep
+from dogbreed.reports.writeup_asked import ask, draw_samples, parameters, picture_of_test
+from dogbreed.reports.writeup_commands import deploy, job, predict, python, seeds, serve, sweep
 from dogbreed.reports.writeup_health import tell_job, tell_profile, tell_rules
 from dogbreed.reports.writeup_search import tell_search
 from dogbreed.serving.names import readable
+from dogbreed.serving.own_head import module_of_own_head
 
 WRITEUP = "writeup.md"
 _READ = ("metrics.json", "metrics.csv", "predictions.csv", "health.json", "profile.json")  # by the verdict
@@ -183,10 +184,10 @@ def _calibration(run: Run, figures: Figures) -> dict[str, Any] | None:
 
 def _deployment(run: Run, figures: Figures) -> dict[str, Any]:
     artifact, asked = run.folder.path / "artifact", ask(run, figures)
-    picture = asked.path if isinstance(asked, Asked) else "PICTURE.jpg"
+    picture = picture_of_test(run) or "PICTURE.jpg"
     return {
-        "own_head": module_of_own_head(run),
-        "predict": predict(run, artifact),
+        "own_head": module_of_own_head(run.artifact),
+        "predict": predict(run, artifact, picture),
         "serve": serve(artifact, picture),
         "deploy": deploy(artifact, picture),
         "there": bool(run.artifact),

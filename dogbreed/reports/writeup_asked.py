@@ -26,7 +26,6 @@ class Asked(NamedTuple):
 
     Attributes:
         picture: that it was asked about.
-        path: of it.
         command: that asks the same.
         answer: what it said, as JSON.
         true: the class that the picture is of.
@@ -34,7 +33,6 @@ class Asked(NamedTuple):
     """
 
     picture: Markdown
-    path: str
     command: str
     answer: str
     true: str
@@ -69,7 +67,12 @@ def ask(run: Run, figures: Figures) -> Asked | str:
     options = ["--artifact", str(artifact), "--format", "jsonl", "--top-k", str(_TOP_K)]
     command = python("dogbreed.predict", *options, str(path))
     text = json.dumps(answer.to_dict(), indent=2, ensure_ascii=False)
-    return Asked(shown, str(path), command, text, answered.true, answer.class_name == answered.true)
+    return Asked(shown, command, text, answered.true, answer.class_name == answered.true)
+
+
+def picture_of_test(run: Run) -> str | None:
+    """The path of the first picture of test that is still here, which `ask` asks about, too."""
+    return next((str(path) for _, path in _still_there(run)), None)
 
 
 def parameters(weights: Path) -> dict[str, int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 from dogbreed.choices import CONFIG_DIR
 from dogbreed.reports.contents import Run
+from dogbreed.serving.own_head import ask_in_python, module_of_own_head
 from dogbreed.sweeps.dimensions import override_line
 
 #: Of a run's command: where it was, and how it was sent or went on.
@@ -41,36 +41,21 @@ def seeds(run: Run) -> str:
     return python("dogbreed.train", "-m", *_changed(run, "seed=0,1,2"))
 
 
-def job(run: Run) -> str:
-    """The run as a job: rehearsed, and then planned with its price."""
+def job(run: Run) -> str | None:
+    """The run as a job: rehearsed, and then planned with its price; None of one with --config-dir, which no job has."""
+    if CONFIG_DIR in overrides_of(run):
+        return None
     rehearsal = _changed(run, "sagemaker.backend=process")
     measured = _changed(run, override_line("sagemaker.measured_run", str(run.folder.path)))
     return f"{python('launch.train', *rehearsal, 'hydra.run.dir=runs/job')}\n{python('launch.plan', *measured)}"
 
 
-def module_of_own_head(run: Run) -> str | None:
-    """The module of the run's head where it is the user's own, which no command imports."""
-    module = str(run.setting("head._target_") or "").rpartition(".")[0]
-    return module if module and module.split(".")[0] != "dogbreed" else None
-
-
-def ask_in_python(module: str, artifact: str, picture: str) -> str:
-    """What asks an artifact whose head is a class of this module.
-
-    >>> print(ask_in_python("mine", "runs/a/artifact", "dog.jpg"))
-    python -c 'import mine; from dogbreed import Predictor; print(Predictor.load("runs/a/artifact")("dog.jpg").breed)'
-    """
-    places = (json.dumps(text, ensure_ascii=False) for text in (artifact, picture))  # in ", for the shell's are '
-    ask = "print(Predictor.load({})({}).breed)".format(*places)
-    return shlex.join(["python", "-c", f"import {module}; from dogbreed import Predictor; {ask}"])
-
-
-def predict(run: Run, artifact: Path) -> str:
+def predict(run: Run, artifact: Path, picture: str) -> str:
     """What asks the artifact about a picture."""
-    module = module_of_own_head(run)
+    module = module_of_own_head(run.artifact)
     if module:
-        return ask_in_python(module, str(artifact), "PICTURE.jpg")
-    return python("dogbreed.predict", "--artifact", str(artifact), "PICTURE.jpg")
+        return ask_in_python(module, str(artifact), picture)
+    return python("dogbreed.predict", "--artifact", str(artifact), picture)
 
 
 def serve(artifact: Path, picture: str) -> str:

@@ -129,6 +129,7 @@ def save_artifact(
         "format": FORMAT,
         "backbone": {**backbone.source, "num_features": backbone.num_features},
         "head": {"kind": head.kind, **head.settings()},
+        "head_module": type(head).__module__,
         "transform": backbone.transform.to_dict(),
         "class_names": list(class_names),
         "calibration": None if calibration is None else calibration.to_dict(),

@@ -6,6 +6,7 @@ from typing import Any
 
 from dogbreed.serving.calibration import Calibration
 from dogbreed.serving.names import readable
+from dogbreed.serving.own_head import ask_in_python, module_of_own_head
 
 
 def model_card(about: dict[str, Any]) -> str:
@@ -41,5 +42,19 @@ Its probabilities are {trust}.
 
 It answers with one of its {len(names)} classes for every picture, also for one that shows none of them.
 
-    python -m dogbreed.predict --artifact . PICTURE.jpg
+{_how_to_ask(about)}
 """
+
+
+def _how_to_ask(about: dict[str, Any]) -> str:
+    own = module_of_own_head(about)
+    if own is None:
+        return "    python -m dogbreed.predict --artifact . PICTURE.jpg"
+    if own == "__main__":
+        return (
+            f"The class of its head, of kind {about['head']['kind']!r}, stands in the notebook or script that trained "
+            "it. Where it is defined, `Predictor.load(DIR)` of dogbreed loads it."
+        )
+    return f"""Its head is a class of the module {own}, which no command imports. Where Python finds it, this asks:
+
+    {ask_in_python(own, ".", "PICTURE.jpg")}"""

@@ -22,7 +22,7 @@ class Measured:
 
     Attributes:
         directory: of the run.
-        set_up: what is neither of the following: imports, data checks, weights, the report.
+        set_up: what is neither of the following: imports where the run was a command, data checks, weights, the report.
         backbone: when the backbone saw pictures: the feature pass, or the whole training of a run on pixels; None
             where the features came from the cache, so that nothing tells.
         heads: training and evaluating a head on features; 0 for a run on pixels.

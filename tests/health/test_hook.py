@@ -68,7 +68,9 @@ class Losses(pl.Callback):
         self.handle.remove()
 
 
-def make(backbone: Backbone, folder: Path, head: type[Head] = LinearHead) -> tuple[BreedClassifier, BreedDataModule]:
+def make(
+    backbone: Backbone, folder: Path, head: Callable[..., Head] = LinearHead
+) -> tuple[BreedClassifier, BreedDataModule]:
     data = BreedDataModule(folder, backbone.transform, batch_size=8, num_workers=0)
     arguments: dict[str, Any] = {"hidden": 8, "dropout": 0.0} if head is MLPHead else {}
     made = head(backbone.num_features, data.num_classes, **arguments)

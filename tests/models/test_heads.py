@@ -62,10 +62,13 @@ def test_make_head__knows_every_kind_of_the_module() -> None:
     assert kinds <= set(caught.value.allowed.split(", "))
 
 
-def test_make_head__knows_a_kind_of_ones_own_and_no_subclass_without_one() -> None:
-    class Nameless(LinearHead):
-        """Nothing new, under the old name."""
+def test_head__without_a_kind_of_its_own_cannot_be_made() -> None:
+    nameless = type("Nameless", (LinearHead,), {})
+    with pytest.raises(ConfigError, match=r"Nameless without a kind\n"):
+        nameless(6, 3)
 
+
+def test_make_head__knows_a_kind_of_ones_own_beside_its_parents() -> None:
     class Doubled(LinearHead):
         kind = "doubled"
 

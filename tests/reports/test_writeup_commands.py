@@ -64,9 +64,16 @@ def test_sweep__searches_around_the_run_and_tells_of_both(run: Run) -> None:
 
 
 def test_job__names_the_run_that_was_measured(run: Run) -> None:
-    rehearsal, plan = writeup_commands.job(run).splitlines()
+    told = writeup_commands.job(run)
+    assert told is not None
+    rehearsal, plan = told.splitlines()
     assert read(rehearsal)["sagemaker.backend"] == "process"
     assert read(plan)["sagemaker.measured_run"] == str(PLACE)
+
+
+def test_job__of_what_stands_in_a_folder_of_ones_own_is_none() -> None:
+    command = shlex.join(["python", "-m", "dogbreed.train", "--config-dir", "mine", "head=odd"])
+    assert writeup_commands.job(Run(folder=Folder(PLACE), about={"command": command})) is None
 
 
 def test_deploy__and_serve_name_the_artifact_and_the_picture(run: Run) -> None:
@@ -78,12 +85,12 @@ def test_deploy__and_serve_name_the_artifact_and_the_picture(run: Run) -> None:
     assert read(dry) == {"artifact": str(PLACE), "name": "breeds", "dry_run": True}
     assert read(deploy) == {"artifact": str(PLACE), "name": "breeds"}
     assert shlex.split(question)[3:] == ["breeds", picture]
-    assert shlex.split(writeup_commands.predict(run, PLACE))[3:] == ["--artifact", str(PLACE), "PICTURE.jpg"]
+    assert shlex.split(writeup_commands.predict(run, PLACE, picture))[3:] == ["--artifact", str(PLACE), picture]
 
 
 def test_predict__of_a_head_of_ones_own_imports_it_and_survives_the_shell() -> None:
-    run = Run(folder=Folder(PLACE), config={"head": {"_target_": "mine.heads.Odd"}})
-    python, flag, program = shlex.split(writeup_commands.predict(run, Path('it\'s "mine"\\ é')))
+    run = Run(folder=Folder(PLACE), artifact={"head_module": "mine.heads"})
+    python, flag, program = shlex.split(writeup_commands.predict(run, Path('it\'s "mine"\\ é'), "a b.jpg"))
     assert (python, flag) == ("python", "-c")
     calls = {ast.unparse(node.func): node.args for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Call)}
     assert ast.literal_eval(calls["Predictor.load"][0]) == 'it\'s "mine"\\ é'

@@ -22,6 +22,7 @@ from dogbreed.errors import ArtifactError, ConfigError, OutputError
 from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.heads import Head, LinearHead, MLPHead
 from dogbreed.serving.artifact import load_artifact, save_artifact
+from dogbreed.serving.card import model_card
 
 NAMES = ("001.Affenpinscher", "002.Afghan_hound", "003.Airedale_terrier")
 
@@ -84,6 +85,17 @@ def test_artifact__has_a_card_with_its_metrics(trained_run: Path) -> None:
 
     assert f"| test/acc | {accuracy:.4f} |" in card
     assert "Breed A, Breed B, Breed C, Breed D" in card
+    assert "python -m dogbreed.predict --artifact ." in card
+
+
+def test_card__of_a_head_of_ones_own_says_where_its_class_must_be(trained_run: Path) -> None:
+    about = json.loads((trained_run / "artifact" / "artifact.json").read_text())
+    imported = model_card(about | {"head_module": "mine.heads"})
+    defined = model_card(about | {"head_module": "__main__"})  # in a notebook
+    assert "python -c 'import mine.heads; from dogbreed import Predictor" in imported
+    assert "stands in the notebook or script that trained it" in defined
+    assert "python -" not in defined
+    assert "-m dogbreed" not in imported
 
 
 def test_artifact__replaces_the_one_that_was_there(backbone: Backbone, tmp_path: Path) -> None:
