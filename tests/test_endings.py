@@ -564,11 +564,12 @@ sys.exit(main())
         return text in output
 
     def press_ctrl_c_until(text: str) -> bool:
-        """Again where it came just before a call that waits, which then waits on."""
-        for _ in range(60):
+        """Again where it came just before a call that waits, which then waits on, and nothing was printed since."""
+        for _ in range(30):
+            before = output.replace("^C", "")  # the terminal's echo
             os.write(terminal, b"\x03")
-            if read_until(text, PATIENCE_S / 60):
-                return True
+            if read_until(text, PATIENCE_S / 30) or output.replace("^C", "") != before:
+                return read_until(text)
         return False
 
     try:

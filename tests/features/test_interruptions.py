@@ -162,14 +162,17 @@ def test_pass__killed_again_and_again_ends_with_the_same_bits(
 def test_pass__asked_to_stop_leaves_no_process_and_goes_on(
     pictures: Path, undisturbed: tuple[np.ndarray, float], tmp_path: Path, stop: signal.Signals
 ) -> None:
-    expected, seconds = undisturbed
-    process, _ = start(pictures, tmp_path)
-    time.sleep(0.5 * seconds)
+    expected, _ = undisturbed
+    process, counter = start(pictures, tmp_path)
+    deadline = time.monotonic() + 300
+    while counter.value < VIEWS * PICTURES // 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
     children = descendants(process.pid)
     os.kill(process.pid, stop)
-    process.join(30)
+    process.join(300)
     assert process.exitcode not in (None, 0)
     kept = rows_kept(tmp_path / "cache")
+    assert kept < VIEWS * PICTURES
     assert finish(pictures, tmp_path) == VIEWS * PICTURES - kept
     assert np.array_equal(np.load(tmp_path / "features.npy"), expected)
     assert_gone(children, within=30)

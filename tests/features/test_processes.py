@@ -83,10 +83,12 @@ def test_processes__that_ask_for_overlapping_pictures_compute_each_once(
 def hold(folder: Path, num_features: int, held: Any) -> None:
     with FeatureStore(folder, num_features, "float32").writer(on_wait=lambda: None):
         held.set()
-        time.sleep(60)
+        time.sleep(300)
 
 
-def test_processes__a_lock_ends_with_its_killed_holder(tmp_path: Path, shared_folder: Path, backbone: Backbone) -> None:
+def test_processes__a_lock_ends_with_its_killed_holder(
+    tmp_path: Path, shared_folder: Path, backbone: Backbone, capfd: Any
+) -> None:
     folder, held = tmp_path / key_of(recipe_of(backbone, TorchEngine(backbone), "float32")), FORK.Event()
     holder = FORK.Process(target=hold, args=(folder, backbone.num_features, held))
     holder.start()
@@ -94,10 +96,13 @@ def test_processes__a_lock_ends_with_its_killed_holder(tmp_path: Path, shared_fo
     waiting, answers = FORK.Barrier(1), FORK.Queue()
     other = FORK.Process(target=ask, args=(tmp_path, backbone, shared_folder, ("val",), waiting, answers))
     other.start()
-    time.sleep(0.5)
-    assert answers.empty()
+    printed, deadline = "", time.monotonic() + 60
+    while "waiting for it" not in printed and answers.empty() and time.monotonic() < deadline:
+        time.sleep(0.05)
+        printed += capfd.readouterr().out
     holder.kill()
-    assert answers.get(timeout=30)[0] == 16
+    assert "waiting for it" in printed
+    assert answers.get(timeout=60)[0] == 16
     other.join(30)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
@@ -20,19 +22,32 @@ from dogbreed.health.usage import Thinned, spread, usage
 
 
 def until(sampler: MachineSampler, count: int) -> list[MachineSample]:
-    """Wait for so many samples, 10 seconds at most."""
-    end = time.monotonic() + 10
-    while len(sampler.samples) < count and time.monotonic() < end:
-        time.sleep(0.01)
+    """Wait for so many samples."""
+    assert happens(lambda: len(sampler.samples) >= count)
     return sampler.samples
 
 
+def happens(wanted: Callable[[], bool]) -> bool:
+    """Whether something is so within a minute."""
+    end = time.monotonic() + 60
+    while not wanted() and time.monotonic() < end:
+        time.sleep(0.01)
+    return wanted()
+
+
 def test_sampler__times_are_since_the_start_and_evenly_spaced() -> None:
-    with MachineSampler(0.05, started=time.monotonic() - 100) as sampler:
-        samples = until(sampler, 6)
-    seconds = [sample.seconds for sample in samples]
-    assert seconds[0] == pytest.approx(100, abs=1)
-    assert np.median(np.diff(seconds)) == pytest.approx(0.05, abs=0.02)
+    every_s, started = 0.05, time.monotonic() - 100
+
+    def is_even() -> bool:
+        """As the last ones are, once nobody else takes the cores."""
+        gaps = np.diff([sample.seconds for sample in sampler.samples][-6:])
+        return len(gaps) == 5 and float(np.median(gaps)) == pytest.approx(every_s, rel=0.2)
+
+    with MachineSampler(every_s, started) as sampler:
+        samples = until(sampler, 1)
+        until_first = time.monotonic() - started
+        assert happens(is_even)
+    assert 100 + every_s - 0.001 <= samples[0].seconds <= until_first + 0.001  # it is rounded
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot bind a thread to a core")
@@ -66,10 +81,13 @@ def test_sampler__memory_is_that_of_this_process_and_of_what_it_started() -> Non
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdout.readline()
+        gc.collect()  # it ends what other tests have left behind; what stays is in both sums
         with MachineSampler(0.02, time.monotonic()) as sampler:
             until(sampler, 1)
-        expected = sum(psutil.Process(pid).memory_info().rss for pid in (os.getpid(), child.pid)) / 2**30
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        expected = sum(process.memory_info().rss for process in family) / 2**30
         child.stdin.close()
+    assert child.pid in [process.pid for process in family]
     assert sampler.samples[0].memory == pytest.approx(expected, abs=0.1)
 
 
@@ -81,27 +99,28 @@ def test_sampler__has_no_gpus_where_there_is_no_driver() -> None:
 
 
 @pytest.fixture
-def two_workers() -> Iterator[None]:
-    """A loader with two processes that stay."""
+def two_workers() -> Iterator[int]:
+    """A loader with two processes that stay; how many others there are, which other tests have left behind."""
+    gc.collect()
+    others = count_loaders()
     loading = iter(DataLoader(list(range(8)), num_workers=2, persistent_workers=True))  # type: ignore[arg-type]
-    next(loading)
-    yield
+    next(loading), next(loading)  # one of each: both have begun
+    yield others
     del loading
 
 
-@pytest.mark.usefixtures("two_workers")
-def test_sampler__counts_loaders_alone() -> None:
+def test_sampler__counts_loaders_alone(two_workers: int) -> None:
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE),
         MachineSampler(0.02, time.monotonic()) as sampler,
     ):
-        assert count_loaders() == 2
-        assert until(sampler, 1)[0].loaders == 2
+        assert count_loaders() == two_workers + 2
+        assert until(sampler, 1)[0].loaders == two_workers + 2
         sampler.evaluators = 1
         sampler.training = True
         before = len(sampler.samples)
         last = until(sampler, before + 2)[-1]
-    assert (last.loaders, last.training) == (1, True)
+    assert (last.loaders, last.training) == (two_workers + 1, True)
 
 
 def test_sampler__survives_processes_that_come_and_go() -> None:
@@ -129,25 +148,46 @@ def test_sampler__a_run_of_no_time_has_one_sample() -> None:
 
 
 def test_sampler__stops() -> None:
+    before = set(threading.enumerate())
     sampler = MachineSampler(0.01, time.monotonic())
     sampler.start()
     sampler.start()
+    [thread] = set(threading.enumerate()) - before
     sampler.stop()
     sampler.stop()
-    count = len(sampler.samples)
-    time.sleep(0.1)
-    assert len(sampler.samples) == count
+    assert happens(lambda: not thread.is_alive())
 
 
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="the system does not tell a thread's time")
 @pytest.mark.usefixtures("two_workers")
-def test_sampler__a_sample_costs_less_than_2_ms() -> None:
-    """Of processor time, the whole process's: the test itself only sleeps."""
+def test_sampler__a_sample_costs_little_more_than_what_it_must_read() -> None:
+    """Of processor time of the thread's own, and of this one's for the same readings at the same pace."""
+    before = set(threading.enumerate())
     with MachineSampler(0.01, time.monotonic()) as sampler:
+        [thread] = set(threading.enumerate()) - before
+        assert thread.ident is not None
+        its_clock = time.pthread_getcpuclockid(thread.ident)
         until(sampler, 3)
-        count, spent = len(sampler.samples), time.process_time()
+        count, spent = len(sampler.samples), time.clock_gettime(its_clock)
         samples = until(sampler, count + 50)
-        spent = time.process_time() - spent
-    assert spent / (len(samples) - count) < 0.002
+        spent = time.clock_gettime(its_clock) - spent
+    family = [psutil.Process(), *psutil.Process().children()]
+    needed = 0.0
+    for _ in range(20):
+        time.sleep(0.01)
+        started = time.thread_time()
+        psutil.cpu_times(percpu=True)
+        for process in family:
+            process.memory_info()
+            process.name()
+        needed += time.thread_time() - started
+    assert spent / (len(samples) - count) < 4 * needed / 20  # measured: 2
+
+
+def test_process_started__is_what_psutil_says() -> None:
+    """Which is up to a second too early on Linux."""
+    age, known = time.monotonic() - process_started(), time.time() - psutil.Process().create_time()
+    assert age == pytest.approx(known, abs=1.1)
 
 
 def test_process_started__is_exact_to_a_tenth_of_a_second() -> None:
@@ -160,7 +200,6 @@ def test_process_started__is_exact_to_a_tenth_of_a_second() -> None:
     started = answers.get()
     child.join()
     assert before - 0.1 < started < after + 0.1
-    assert process_started() < before
 
 
 def test_thinned__keeps_the_first_and_even_gaps_within_its_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pytorch_lightning.profilers import PassThroughProfiler, PyTorchProfiler, Si
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dogbreed.health.machine import MachineSampler
+from dogbreed.health.machine import MachineSampler, count_loaders
 from dogbreed.health.profiler import RunProfiler, build_profile, write_profile
 from dogbreed.health.samples import MachineSample
 from dogbreed.health.stopwatch import Stopwatch
@@ -62,13 +63,22 @@ class Rows(Dataset[Tensor]):
 
 
 class Slow(pl.Callback):
-    """A callback of the user's, in the middle of the optimiser's step and after it."""
+    """A callback of the user's, in the middle of the optimiser's step and after it; it keeps times of its own."""
+
+    def on_train_start(self, *_: Any) -> None:
+        self.began = time.perf_counter()
+        self.free, self.longest = self.began, list[float]()  # for each batch: since this callback was done before it
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         time.sleep(NAP)
 
     def on_train_batch_end(self, *_: Any) -> None:
+        self.longest.append(time.perf_counter() - self.free)
         time.sleep(4 * NAP)
+        self.free = time.perf_counter()
+
+    def on_fit_end(self, *_: Any) -> None:
+        self.taken = time.perf_counter() - self.began
 
 
 class SlowDisk(TorchCheckpointIO):
@@ -110,14 +120,17 @@ def parts(phase: Phase) -> dict[str, Phase]:
 
 
 def test_profiler__splits_training_as_the_parts_slept(tmp_path: Path) -> None:
-    fit(make_trainer(tmp_path, Slow(), RunProfiler()))
-    training = parts(clock().root)["training"]
+    slow = Slow()
+    fit(make_trainer(tmp_path, slow, RunProfiler()))
+    loops = parts(clock().root)
+    training = loops["training"]
     found = parts(training)
     slept = {"waiting for data": 1, "forward": 2, "backward": 3, "callbacks": 5}
     for name, naps in slept.items():
         assert found[name].seconds >= BATCHES * naps * NAP, name
-    assert found["optimiser"].seconds < BATCHES * NAP, "neither the backward pass nor a callback inside counts"
-    assert sum(part.seconds for part in training.parts) <= training.seconds < 2 * BATCHES * sum(slept.values()) * NAP
+    assert sum(part.seconds for part in training.parts) <= training.seconds
+    inside = sum(loops[name].seconds for name in ("training", "validation", "checkpoints"))
+    assert inside <= slow.taken, "neither the backward pass nor a callback counts to the optimiser as well"
 
 
 def test_profiler__counts_every_batch_in_every_stage(tmp_path: Path) -> None:
@@ -148,14 +161,14 @@ def test_profiler__loops_are_apart_and_checkpoints_beside_them(tmp_path: Path) -
 
 @pytest.mark.parametrize("accumulated", [1, 4])
 def test_profiler__steps_hold_their_waiting_and_no_callback(tmp_path: Path, accumulated: int) -> None:
-    profiler = RunProfiler()
-    fit(make_trainer(tmp_path, profiler, Slow(), accumulate_grad_batches=accumulated))
+    profiler, slow = RunProfiler(), Slow()
+    fit(make_trainer(tmp_path, profiler, slow, accumulate_grad_batches=accumulated))
     durations, waits = profiler.take_steps()
     assert (len(durations), len(waits)) == (BATCHES, BATCHES)
-    # The shortest: others share these cores.
-    assert NAP <= min(waits) < 2 * NAP
-    inside = 6 if accumulated == 4 else 7  # a batch without an optimiser step calls no callback inside
-    assert inside * NAP <= min(durations) < (inside + 4) * NAP, "what comes after the batch is none of it"
+    assert min(waits) >= NAP
+    inside = 5 if accumulated == 4 else 6  # a batch without an optimiser step calls no callback inside
+    for duration, wait, longest in zip(durations, waits, slow.longest, strict=True):
+        assert wait + inside * NAP <= duration <= longest, "what comes after the batch is none of it"
     assert profiler.take_steps() == ([], [])
 
 
@@ -191,12 +204,14 @@ def test_profiler__another_profiler_works_on(tmp_path: Path) -> None:
 
 
 def test_profiler__tells_the_sampler_when_training_runs_and_who_loads_for_it(tmp_path: Path) -> None:
+    gc.collect()
+    others = count_loaders()  # which other tests have left behind
     with MachineSampler(0.01, time.monotonic()) as sampler:
         fit(make_trainer(tmp_path, RunProfiler(sampler)), workers=1)
     training = [sample.loaders for sample in sampler.samples if sample.training]
     assert not sampler.training
     assert not sampler.samples[0].training
-    assert max(training) == 1, "the loader of val sleeps"
+    assert max(training) == others + 1, "the loader of val sleeps"
 
 
 def test_stopwatch__costs_less_than_lightnings_own() -> None:
@@ -205,17 +220,17 @@ def test_stopwatch__costs_less_than_lightnings_own() -> None:
     names += ["run_training_batch", "[Strategy]S.training_step", "[LightningModule]M.on_before_zero_grad"]
 
     def cost(profiler: Any) -> float:
-        def once() -> float:
-            started = time.thread_time()
-            for _ in range(50):
-                for name in names:
-                    with profiler.profile(name):
-                        pass
-            return time.thread_time() - started
+        started = time.thread_time()
+        for _ in range(50):
+            for name in names:
+                with profiler.profile(name):
+                    pass
+        return time.thread_time() - started
 
-        return min(once() for _ in range(10))
-
-    assert cost(Stopwatch(PassThroughProfiler(), "RunProfiler")) < cost(PassThroughProfiler())
+    lightnings = PassThroughProfiler()
+    ours = Stopwatch(lightnings, "RunProfiler")
+    costs = [(cost(ours), cost(lightnings)) for _ in range(10)]  # in turns: what slows the machine slows both
+    assert min(one for one, _ in costs) < min(other for _, other in costs)  # measured: 0.57
 
 
 @pytest.mark.slow  # torch's profiler takes seconds to start
@@ -242,6 +257,7 @@ def assert_adds_up(tree: dict[str, Any]) -> None:
 def test_profile__of_a_real_fit_adds_up(tmp_path: Path) -> None:
     started = time.monotonic() - 2
     with MachineSampler(0.02, started) as sampler, phase("data checks"):
+        at_most = time.monotonic() - started
         time.sleep(NAP)
     fit(make_trainer(tmp_path, Slow(), RunProfiler()))
     write_profile(tmp_path, sampler.samples, clock(), started)
@@ -249,7 +265,7 @@ def test_profile__of_a_real_fit_adds_up(tmp_path: Path) -> None:
     tree = profile["phases"]
     assert_adds_up(tree)
     assert [part["name"] for part in tree["parts"]][:3] == ["imports and set-up", "data checks", "sanity check"]
-    assert tree["parts"][0]["seconds"] == pytest.approx(2, abs=0.5)
+    assert 2 <= tree["parts"][0]["seconds"] <= at_most + 1e-6  # it is rounded
     assert tree["parts"][-1]["name"] == "other"
     assert tree["seconds"] == pytest.approx(profile["seconds"], abs=1e-3)
     assert profile["machine"]["samples"] == len(sampler.samples)
@@ -270,9 +286,11 @@ def test_profile__of_a_long_run_has_300_points_that_keep_the_mean() -> None:
 
 
 def test_profile__without_samples_is_json_all_the_same(tmp_path: Path) -> None:
-    write_profile(tmp_path, [], Clock(), time.monotonic() - 1)
+    started = time.monotonic() - 1
+    write_profile(tmp_path, [], Clock(), started)
+    at_most = time.monotonic() - started
     profile = json.loads((tmp_path / "profile.json").read_text(), parse_constant=pytest.fail)
-    assert profile["phases"]["seconds"] == pytest.approx(1, abs=0.2)
+    assert 1 <= profile["phases"]["seconds"] <= at_most + 1e-6  # it is rounded
     assert profile["machine"] == {
         "every_s": None, "samples": 0, "cores": None, "io_wait": None, "memory_gib": None, "gpus": [], "gpu_memory": [],
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.asking import Running, serving
+from tests.server.asking import read_all, serving
 
 pytestmark = pytest.mark.slow
 
@@ -53,17 +54,20 @@ def test_stop__answers_all_that_was_accepted(
 
 
 def test_stop__is_said_by_ping_while_work_is_under_way(trained_run: Path, tmp_path: Path, photos: list[bytes]) -> None:
-    with serving(trained_run / "artifact", tmp_path / "log.jsonl") as running, ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(_send_slowly, running, photos[0])
-        time.sleep(0.5)
-        running.process.terminate()
-        time.sleep(0.5)
-        assert running.ask("/ping").status == 503
-        assert running.ask(body=photos[0]).status == 503
-        assert slow.result().startswith(b"HTTP/1.1 200 OK")
-        assert running.process.wait(30) == 0
-
-
-def _send_slowly(running: Running, photo: bytes) -> bytes:
     head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
-    return running.send(head % len(photo), photo[:100], photo[100:200], photo[200:], pause_s=1)
+    with (
+        serving(trained_run / "artifact", tmp_path / "log.jsonl") as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection,
+    ):
+        connection.sendall(head % len(photos[0]) + photos[0][:100])
+        end = time.monotonic() + 8  # what has begun to come must come within 10 s
+        while not running.metric("dogbreed_body_bytes") and time.monotonic() < end:
+            time.sleep(0.01)
+        running.process.terminate()
+        while (status := running.ask("/ping").status) == 200 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert status == 503
+        assert running.ask(body=photos[0]).status == 503
+        connection.sendall(photos[0][100:])
+        assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
+        assert running.process.wait(30) == 0

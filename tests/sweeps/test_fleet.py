@@ -228,9 +228,9 @@ def test_fleet__workers_end_with_their_parent(how: signal.Signals, tmp_path: Pat
         assert len(workers) == 3
         assert all(lives(pid) for pid in workers)
         parent.send_signal(how)
-        parent.wait(10)
+        parent.wait(60)
         parent.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(lives(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(lives(pid) for pid in workers)
