@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -28,7 +29,7 @@ from dogbreed.health.machine import MachineSampler
 from dogbreed.health.rules.base import Rule
 from dogbreed.models.backbones import Backbone
 from dogbreed.models.classifier import BreedClassifier, balanced_weights
-from dogbreed.models.heads import initialise
+from dogbreed.models.heads import Head, initialise
 from dogbreed.prepare import Prepared, prepare, say
 from dogbreed.reports.evaluation import write_evaluation
 from dogbreed.reports.pictures import class_thumbnails
@@ -64,6 +65,9 @@ def _check_parts(config: DictConfig) -> None:
     named = [f"{key}.{name}" for key in ("callbacks", "logger") for name in parts(config, key)]
     for key in ("head", "optimizer", "scheduler", "trainer", *named):
         factory(config, key)
+    head = get_object(config.head._target_)
+    if isinstance(head, type) and issubclass(head, Head):
+        head.check_kind()
 
 
 def _fit(config: DictConfig, prepared: Prepared, watch: Watch, checkpoint: str | None) -> float:
@@ -222,7 +226,7 @@ def _save(
     if datamodule.skipped:
         say(f"{describe_skipped(datamodule.skipped)}; each is listed in {shown}/skipped.csv")
     say(f"look at {shown}/confusion.png, then try it on a picture:")
-    own = module_of_own_head({"head_module": type(model.head).__module__})
+    own = module_of_own_head(type(model.head).__module__)
     say(_use(own, str(from_here(artifact)), datamodule.readable("test")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
 import sys
 import threading
@@ -70,9 +71,8 @@ class CtrlC:
         Args:
             package: that is imported, by `python -m package.command` or by anybody else, who is left alone.
         """
-        asked = sys.orig_argv
-        is_command = sys.argv[:1] == ["-m"] and "-m" in asked  # what sys.argv begins with while Python looks for it
-        if not is_command or asked[asked.index("-m") + 1].split(".")[0] != package:
+        looked_for = sys.argv[:1] == ["-m"]  # what it begins with while Python looks for the module
+        if not looked_for or _module().split(".")[0] != package:
             return
         self.is_command = True
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -131,6 +131,15 @@ def _leave(text: str) -> NoReturn:
     with suppress(OSError):
         os.write(2, f"{text}\n".encode())
     os._exit(INTERRUPTED)
+
+
+def _module() -> str:
+    """What follows Python's own -m, which flags may stand before (-um) and the name behind (-mNAME); else nothing."""
+    for at, word in enumerate(sys.orig_argv[1:], 2):
+        found = re.fullmatch(r"-[bBdEiIOPqRsSuvx]*m(.*)", word)
+        if found:
+            return found[1] or "".join(sys.orig_argv[at : at + 1])
+    return ""
 
 
 ctrl_c = CtrlC()

@@ -30,6 +30,7 @@ import torch
 
 from dogbreed.commands import READER_GONE, ends_well, explain
 from dogbreed.errors import ConfigError, DataError, OutputError, WorkerError
+from dogbreed.interrupts import CtrlC
 
 PATIENCE_S = 300  # no test waits so long, unless something hangs
 
@@ -211,6 +212,34 @@ def test_ends_well__does_not_stop_who_comes_after() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, in_order)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_command"),
+    [
+        ("-m dogbreed.train seed=3", True),
+        ("-mdogbreed.train -m", True),
+        ("-X importtime -W ignore -um dogbreed.train", True),
+        ("-Bm dogbreed", True),
+        ("-m cProfile -m dogbreed.train", False),
+        ("-m dogbreeder.train", False),
+        ("-m pytest dogbreed", False),
+        ("-m", False),
+    ],
+)
+def test_ctrl_c__knows_a_command_of_ours(asked: str, is_command: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", *asked.split()])
+    monkeypatch.setattr(sys, "argv", ["-m"])
+    found, before = CtrlC(), signal.getsignal(signal.SIGINT)
+    try:
+        found.hear_early("dogbreed")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found.is_command is is_command
+    monkeypatch.setattr(sys, "argv", ["a.py"])  # Python is no longer looking: an import as any other
+    found = CtrlC()
+    found.hear_early("dogbreed")
+    assert not found.is_command
 
 
 def test_ends_well__hands_ctrl_c_to_what_stops_in_order() -> None:
@@ -566,9 +595,9 @@ sys.exit(main())
     def press_ctrl_c_until(text: str) -> bool:
         """Again where it came just before a call that waits, which then waits on, and nothing was printed since."""
         for _ in range(30):
-            before = output.replace("^C", "")  # the terminal's echo
+            before = output.replace("^C", "").strip()  # the terminal's echo
             os.write(terminal, b"\x03")
-            if read_until(text, PATIENCE_S / 30) or output.replace("^C", "") != before:
+            if read_until(text, PATIENCE_S / 30) or output.replace("^C", "").strip() != before:
                 return read_until(text)
         return False
 

@@ -91,6 +91,16 @@ def test_train__of_a_head_of_ones_own_says_how_python_asks_it(
     assert shlex.split(json.loads(record.read_text())["command"])[3:5] == ["--config-dir", str(tmp_path / "conf")]
 
 
+def test_train__refuses_a_head_without_a_kind_before_it_computes_features(
+    settings: list[str], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heads_without.py").write_text(HEAD.replace('kind = "mine"', "pass"))
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = command(dogbreed.train.main, *settings, "head._target_=heads_without.Mine")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: heads_without.Mine without a kind\n")
+
+
 def test_train__leaves_a_record_of_itself(trained_run: Path) -> None:
     config = OmegaConf.load(trained_run / "config.yaml")
     record = json.loads((trained_run / "run.json").read_text())

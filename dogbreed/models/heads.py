@@ -45,8 +45,16 @@ class Head(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        cls = type(self)
-        if "kind" not in vars(cls):  # an artifact would name it by its parent's, and be loaded as that
+        self.check_kind()
+
+    @classmethod
+    def check_kind(cls) -> None:
+        """See that an artifact can name the class.
+
+        Raises:
+            ConfigError: it has no `kind` of its own: an artifact would be loaded as its parent.
+        """
+        if "kind" not in vars(cls):
             what = f"{cls.__module__}.{cls.__qualname__} without a kind"
             raise ConfigError(what, "a kind of its own, which artifacts name it by", 'add kind = "..." to the class')
 

@@ -17,11 +17,10 @@ from dogbreed.reports.run_report import draw_curves, run_title, settings_of, tel
 from dogbreed.reports.verdict import judge
 from dogbreed.reports.words import count, measure, percent
 from dogbreed.reports.writeup_asked import ask, draw_samples, parameters, picture_of_test
-from dogbreed.reports.writeup_commands import deploy, job, predict, python, seeds, serve, sweep
+from dogbreed.reports.writeup_commands import deploy, job, own_head, predict, python, seeds, serve, sweep
 from dogbreed.reports.writeup_health import tell_job, tell_profile, tell_rules
 from dogbreed.reports.writeup_search import tell_search
 from dogbreed.serving.names import readable
-from dogbreed.serving.own_head import module_of_own_head
 
 WRITEUP = "writeup.md"
 _READ = ("metrics.json", "metrics.csv", "predictions.csv", "health.json", "profile.json")  # by the verdict
@@ -186,8 +185,9 @@ def _deployment(run: Run, figures: Figures) -> dict[str, Any]:
     artifact, asked = run.folder.path / "artifact", ask(run, figures)
     picture = picture_of_test(run) or "PICTURE.jpg"
     return {
-        "own_head": module_of_own_head(run.artifact),
+        "own_head": own_head(run),
         "predict": predict(run, artifact, picture),
+        "predict_any": predict(run, artifact, "PICTURE.jpg"),  # whoever reads the card has not the picture
         "serve": serve(artifact, picture),
         "deploy": deploy(artifact, picture),
         "there": bool(run.artifact),

@@ -42,17 +42,23 @@ def seeds(run: Run) -> str:
 
 
 def job(run: Run) -> str | None:
-    """The run as a job: rehearsed, and then planned with its price; None of one with --config-dir, which no job has."""
-    if CONFIG_DIR in overrides_of(run):
+    """The run as a job: rehearsed, and then planned with its price; None of one that needs files no job has."""
+    if own_head(run) or CONFIG_DIR in overrides_of(run):
         return None
     rehearsal = _changed(run, "sagemaker.backend=process")
     measured = _changed(run, override_line("sagemaker.measured_run", str(run.folder.path)))
     return f"{python('launch.train', *rehearsal, 'hydra.run.dir=runs/job')}\n{python('launch.plan', *measured)}"
 
 
+def own_head(run: Run) -> str | None:
+    """The module of the run's head, where that is the user's own; by the config, where no artifact tells."""
+    by_config = str(run.setting("head._target_") or "").rpartition(".")[0]
+    return module_of_own_head(run.artifact.get("head_module", by_config))
+
+
 def predict(run: Run, artifact: Path, picture: str) -> str:
     """What asks the artifact about a picture."""
-    module = module_of_own_head(run.artifact)
+    module = own_head(run)
     if module:
         return ask_in_python(module, str(artifact), picture)
     return python("dogbreed.predict", "--artifact", str(artifact), picture)

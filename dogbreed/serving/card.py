@@ -47,14 +47,10 @@ It answers with one of its {len(names)} classes for every picture, also for one 
 
 
 def _how_to_ask(about: dict[str, Any]) -> str:
-    own = module_of_own_head(about)
+    own = module_of_own_head(about.get("head_module"))
     if own is None:
         return "    python -m dogbreed.predict --artifact . PICTURE.jpg"
-    if own == "__main__":
-        return (
-            f"The class of its head, of kind {about['head']['kind']!r}, stands in the notebook or script that trained "
-            "it. Where it is defined, `Predictor.load(DIR)` of dogbreed loads it."
-        )
-    return f"""Its head is a class of the module {own}, which no command imports. Where Python finds it, this asks:
+    return f"""Its head is a class of the module `{own}`, which no command imports. With the folder of that module in
+PYTHONPATH, this asks it:
 
     {ask_in_python(own, ".", "PICTURE.jpg")}"""

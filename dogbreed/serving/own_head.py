@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import keyword
 import shlex
-from collections.abc import Mapping
-from typing import Any
+
+#: Where the heads are that every command knows.
+HEADS = "dogbreed.models.heads"
+
+#: What a class is of that a notebook or a script defines; nothing can import it from there.
+_NOWHERE = ("__main__", "__mp_main__")
+_PLACEHOLDER = "YOUR_MODULE"
 
 
-def module_of_own_head(about: Mapping[str, Any]) -> str | None:
-    """The module of the head's class, by an artifact's description; None of a head of ours, or where it is not told."""
-    module = about.get("head_module")
-    return module if isinstance(module, str) and module.split(".")[0] != "dogbreed" else None
+def module_of_own_head(module: object) -> str | None:
+    """The module of a head of the user's own, as a command may name it; None of another head's, or of no module's name.
+
+    >>> module_of_own_head("mine.heads"), module_of_own_head(HEADS), module_of_own_head("os; import evil")
+    ('mine.heads', None, None)
+    >>> module_of_own_head("__main__")  # to be replaced by where the class is put
+    'YOUR_MODULE'
+    """
+    if not isinstance(module, str) or module == HEADS:
+        return None
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
+        return None  # an artifact may come from anybody
+    return _PLACEHOLDER if module in _NOWHERE else module
 
 
 def ask_in_python(module: str, artifact: str, picture: str) -> str:

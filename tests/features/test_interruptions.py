@@ -165,7 +165,7 @@ def test_pass__asked_to_stop_leaves_no_process_and_goes_on(
     expected, _ = undisturbed
     process, counter = start(pictures, tmp_path)
     deadline = time.monotonic() + 300
-    while counter.value < VIEWS * PICTURES // 4 and time.monotonic() < deadline:
+    while counter.value < VIEWS * PICTURES // 4 and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     children = descendants(process.pid)
     os.kill(process.pid, stop)

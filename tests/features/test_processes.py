@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -86,22 +87,26 @@ def hold(folder: Path, num_features: int, held: Any) -> None:
         time.sleep(300)
 
 
-def test_processes__a_lock_ends_with_its_killed_holder(
-    tmp_path: Path, shared_folder: Path, backbone: Backbone, capfd: Any
-) -> None:
+def ask_aloud(file: Path, *arguments: Any) -> None:
+    with file.open("w", buffering=1) as stream, redirect_stdout(stream):
+        ask(*arguments)
+
+
+def test_processes__a_lock_ends_with_its_killed_holder(tmp_path: Path, shared_folder: Path, backbone: Backbone) -> None:
     folder, held = tmp_path / key_of(recipe_of(backbone, TorchEngine(backbone), "float32")), FORK.Event()
     holder = FORK.Process(target=hold, args=(folder, backbone.num_features, held))
     holder.start()
     assert held.wait(30)
     waiting, answers = FORK.Barrier(1), FORK.Queue()
-    other = FORK.Process(target=ask, args=(tmp_path, backbone, shared_folder, ("val",), waiting, answers))
+    said, asked = tmp_path / "said", (tmp_path, backbone, shared_folder, ("val",), waiting, answers)
+    said.touch()
+    other = FORK.Process(target=ask_aloud, args=(said, *asked))
     other.start()
-    printed, deadline = "", time.monotonic() + 60
-    while "waiting for it" not in printed and answers.empty() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while "waiting for it" not in said.read_text() and answers.empty() and time.monotonic() < deadline:
         time.sleep(0.05)
-        printed += capfd.readouterr().out
     holder.kill()
-    assert "waiting for it" in printed
+    assert "waiting for it" in said.read_text()
     assert answers.get(timeout=60)[0] == 16
     other.join(30)
 

@@ -128,7 +128,6 @@ def test_profiler__splits_training_as_the_parts_slept(tmp_path: Path) -> None:
     slept = {"waiting for data": 1, "forward": 2, "backward": 3, "callbacks": 5}
     for name, naps in slept.items():
         assert found[name].seconds >= BATCHES * naps * NAP, name
-    assert sum(part.seconds for part in training.parts) <= training.seconds
     inside = sum(loops[name].seconds for name in ("training", "validation", "checkpoints"))
     assert inside <= slow.taken, "neither the backward pass nor a callback counts to the optimiser as well"
 

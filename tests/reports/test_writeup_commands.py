@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,27 @@ def test_job__names_the_run_that_was_measured(run: Run) -> None:
     assert read(plan)["sagemaker.measured_run"] == str(PLACE)
 
 
-def test_job__of_what_stands_in_a_folder_of_ones_own_is_none() -> None:
+def test_job__of_what_no_job_would_find_is_none(run: Run) -> None:
     command = shlex.join(["python", "-m", "dogbreed.train", "--config-dir", "mine", "head=odd"])
     assert writeup_commands.job(Run(folder=Folder(PLACE), about={"command": command})) is None
+    assert writeup_commands.job(replace(run, artifact={"head_module": "mine.heads"})) is None
+
+
+@pytest.mark.parametrize(
+    ("artifact", "target", "module"),
+    [
+        ({}, "mine.heads.Odd", "mine.heads"),  # of before artifacts told it, or of a run that has none
+        ({}, "dogbreed.models.heads.LinearHead", None),
+        ({}, None, None),
+        ({"head_module": "dogbreed.models.heads"}, "mine.heads.make_linear", None),
+        ({"head_module": "mine.heads"}, "mine.heads.Odd.small", "mine.heads"),
+    ],
+)
+def test_own_head__is_told_by_the_artifact_or_else_the_config(
+    artifact: dict[str, str], target: str | None, module: str | None
+) -> None:
+    run = Run(folder=Folder(PLACE), artifact=artifact, config={"head": {"_target_": target} if target else {}})
+    assert writeup_commands.own_head(run) == module
 
 
 def test_deploy__and_serve_name_the_artifact_and_the_picture(run: Run) -> None:

@@ -23,6 +23,7 @@ from dogbreed.models.backbones import Backbone, make_backbone
 from dogbreed.models.heads import Head, LinearHead, MLPHead
 from dogbreed.serving.artifact import load_artifact, save_artifact
 from dogbreed.serving.card import model_card
+from dogbreed.serving.own_head import HEADS, module_of_own_head
 
 NAMES = ("001.Affenpinscher", "002.Afghan_hound", "003.Airedale_terrier")
 
@@ -93,9 +94,19 @@ def test_card__of_a_head_of_ones_own_says_where_its_class_must_be(trained_run: P
     imported = model_card(about | {"head_module": "mine.heads"})
     defined = model_card(about | {"head_module": "__main__"})  # in a notebook
     assert "python -c 'import mine.heads; from dogbreed import Predictor" in imported
-    assert "stands in the notebook or script that trained it" in defined
-    assert "python -" not in defined
-    assert "-m dogbreed" not in imported
+    assert "python -c 'import YOUR_MODULE; from dogbreed import Predictor" in defined
+    assert "-m dogbreed" not in imported + defined
+
+
+@pytest.mark.parametrize("module", ["os; import evil", "a\nb", "a b", "", "a..b", "import", "`x`", 3, None, ["a"]])
+def test_card__names_no_module_that_is_none(module: Any, trained_run: Path) -> None:
+    about = json.loads((trained_run / "artifact" / "artifact.json").read_text())
+    assert model_card(about | {"head_module": module}) == model_card(about)
+
+
+def test_own_head__is_one_of_another_module_than_ours() -> None:
+    assert Head.__module__ == HEADS
+    assert module_of_own_head("dogbreed.models.mine") == "dogbreed.models.mine"
 
 
 def test_artifact__replaces_the_one_that_was_there(backbone: Backbone, tmp_path: Path) -> None:
