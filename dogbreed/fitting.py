@@ -14,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -65,7 +65,12 @@ def _check_parts(config: DictConfig) -> None:
     named = [f"{key}.{name}" for key in ("callbacks", "logger") for name in parts(config, key)]
     for key in ("head", "optimizer", "scheduler", "trainer", *named):
         factory(config, key)
-    head = get_object(config.head._target_)
+    target = OmegaConf.select(config, "head._target_")
+    if target is None:
+        raise ConfigError(
+            "no head._target_", "a class of heads, or what makes one", "choose one: head=linear, head=mlp"
+        )
+    head = get_object(target)
     if isinstance(head, type) and issubclass(head, Head):
         head.check_kind()
 
@@ -230,9 +235,9 @@ def _save(
     say(_use(own, str(from_here(artifact)), datamodule.readable("test")))
 
 
-def _use(module_of_own_head: str | None, artifact: str, picture: str) -> str:
-    """The commands that ask the artifact."""
-    if module_of_own_head:
-        return f"  {ask_in_python(module_of_own_head, artifact, picture)}"
+def _use(own: str | None, artifact: str, picture: str) -> str:
+    """The commands that ask the artifact, whose head is of a module of the user's own, or None."""
+    if own:
+        return f"  {ask_in_python(own, artifact, picture)}"
     predict, serve = (["python", "-m", f"dogbreed.{name}", "--artifact", artifact] for name in ("predict", "serve"))
     return f"  {shlex.join([*predict, picture])}\nor in a browser: {shlex.join(serve)}"

@@ -101,6 +101,15 @@ def test_train__refuses_a_head_without_a_kind_before_it_computes_features(
     assert ended.err.startswith("error: heads_without.Mine without a kind\n")
 
 
+@pytest.mark.parametrize("override", ["~head", "~head._target_"])
+def test_train__refuses_no_head_before_it_computes_features(
+    settings: list[str], command: Command, override: str
+) -> None:
+    ended = command(dogbreed.train.main, *settings, override)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: no head._target_\n")
+
+
 def test_train__leaves_a_record_of_itself(trained_run: Path) -> None:
     config = OmegaConf.load(trained_run / "config.yaml")
     record = json.loads((trained_run / "run.json").read_text())

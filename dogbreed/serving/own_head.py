@@ -9,13 +9,13 @@ import shlex
 #: Where the heads are that every command knows.
 HEADS = "dogbreed.models.heads"
 
-#: What a class is of that a notebook or a script defines; nothing can import it from there.
+#: The module of a class that a notebook or a script defines; nothing can import it from there.
 _NOWHERE = ("__main__", "__mp_main__")
 _PLACEHOLDER = "YOUR_MODULE"
 
 
 def module_of_own_head(module: object) -> str | None:
-    """The module of a head of the user's own, as a command may name it; None of another head's, or of no module's name.
+    """The module of a head of the user's own, as a command may name it; None of our heads, and of what names no module.
 
     >>> module_of_own_head("mine.heads"), module_of_own_head(HEADS), module_of_own_head("os; import evil")
     ('mine.heads', None, None)
