@@ -45,7 +45,7 @@ def make_bench(directory: Path) -> Bench:
 
     from launch.aws.backend import SageMakerBackend
 
-    boto3.client("s3").create_bucket(Bucket="dogbreed")
+    boto3.Session().client("s3").create_bucket(Bucket="dogbreed")
     settings = JobSettings(**values_in("job/default.yaml"))
     return Bench(directory, SageMakerBackend(boto3.Session()), settings)  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def test_training_job__whose_results_cannot_be_sent_sends_them_the_next_time(ben
     bench.backend.create_training_job(request)
     with pytest.raises(LaunchError, match="not-yet"):
         bench.wait("later")
-    boto3.client("s3").create_bucket(Bucket="not-yet")
+    boto3.Session().client("s3").create_bucket(Bucket="not-yet")
     model = bench.wait("later")["ModelArtifacts"]["S3ModelArtifacts"]
     bench.backend.store.get(model, tmp_path / "model.tar.gz")
 
@@ -108,7 +108,7 @@ def test_transform_job__whose_model_is_not_there_fails_and_says_why(bench: Bench
     import boto3
     from botocore.exceptions import ClientError
 
-    client, role = boto3.client("sagemaker"), environment["DOGBREED_ROLE"]
+    client, role = boto3.Session().client("sagemaker"), environment["DOGBREED_ROLE"]
     archive = "s3://dogbreed/none.tar.gz"
     client.create_model(
         ModelName="none", PrimaryContainer={"Image": "mine:1", "ModelDataUrl": archive}, ExecutionRoleArn=role
@@ -136,19 +136,20 @@ def test_lists__need_no_more_than_at_aws(bench: Bench) -> None:
     import boto3
 
     bench.run("", "listed")
-    client = boto3.client("sagemaker")
+    session = boto3.Session()
+    client = session.client("sagemaker")
     assert "listed" in {
         one["TrainingJob"]["TrainingJobName"] for one in client.search(Resource="TrainingJob")["Results"]
     }
     assert "HyperParameterTuningJobSummaries" in client.list_hyper_parameter_tuning_jobs()
-    streams = boto3.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
+    streams = session.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
     assert "listed/algo-1" in {one["logStreamName"] for one in streams}
 
 
 def test_s3__tells_the_size_of_a_file(bench: Bench) -> None:
     import boto3
 
-    client = boto3.client("s3")
+    client = boto3.Session().client("s3")
     client.put_object(Bucket="dogbreed", Key="five", Body=b"bytes")
     assert client.head_object(Bucket="dogbreed", Key="five")["ContentLength"] == 5
 

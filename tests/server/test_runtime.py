@@ -39,7 +39,7 @@ def runtime(predictor: Predictor) -> Iterator[Any]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield boto3.client(
+    yield boto3.Session().client(
         "sagemaker-runtime",
         endpoint_url=f"http://127.0.0.1:{bound.getsockname()[1]}",
         region_name="us-east-1",

@@ -53,7 +53,7 @@ def s3_env(photos: list[bytes]) -> Iterator[dict[str, str]]:
     server.start()
     host, port = server.get_host_and_port()
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-    client: Any = boto3.client(
+    client: Any = boto3.Session().client(
         "s3",
         endpoint_url=f"http://{host}:{port}",
         aws_access_key_id="x",

@@ -225,7 +225,8 @@ def test_backend__awscli_lists_what_was_made(
 
     def ask(*arguments: str) -> Any:
         command = [f"{where}/bin/python", f"{where}/bin/aws", "sagemaker", *arguments, "--endpoint-url", aws.endpoint]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     jobs = ask("list-training-jobs", "--name-contains", name)["TrainingJobSummaries"]
