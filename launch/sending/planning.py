@@ -23,7 +23,7 @@ from launch.preflight.checks import check_training_job, check_tuning_job
 from launch.preflight.problems import Context, Problem, ordered, refuse, told
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job, request_text
 from launch.search_space import to_ranges
-from launch.sending.checking import Checked, check_config, check_space
+from launch.sending.checking import Checked, check_config, check_modules, check_space
 from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.sending.experiment import Experiment, example_lines, metric_definitions
 from launch.sending.submission import TRAINING, Launch, code_uri
@@ -265,6 +265,9 @@ def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchiv
     """What the job does, with stand-ins for what is wrong with it."""
     place = found.place
     problems = [] if experiment.command else list(check_config(experiment.config))
+    settings = experiment.settings
+    if not experiment.command and settings.on_aws and settings.image is None and settings.requirements is None:
+        problems += check_modules(experiment.config)
 
     def known(where: str, find: Callable[[], _Part], stand_in: _Part) -> _Part:
         try:

@@ -6,7 +6,8 @@ import json
 import re
 import shlex
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ import launch.tune
 from tests.conftest import Command
 
 _SAID = ["sagemaker.region=us-east-1", "sagemaker.role=arn:aws:iam::123456789012:role/jobs", "sagemaker.image=mine:1"]
+_MINE = """
+from dogbreed.health.rules import Rule
+from dogbreed.models.heads import LinearHead
+
+class Mine(LinearHead, Rule):
+    kind = "mine"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +92,49 @@ def test_launch__refuses_configs_that_a_job_would_not_find(
     ended = command(main, "--config-dir", "mine", *arguments, "experiment=quickstart", "head=own", *account)
     assert ended.code == 1
     assert f"head=own is a file in {tmp_path}/mine, on this machine" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (launch.plan.main, (*_SAID[:2], "head._target_=my_heads.Mine")),
+        (launch.train.main, (*_SAID[:2], "head._target_=my_heads.Mine")),
+        (launch.tune.main, (*_SAID[:2], "optimizer.lr=interval(0.1,1)", "head._target_=my_heads.Mine")),
+        (launch.plan.main, (*_SAID[:2], "+health.rules.Mine._target_=my_heads.Mine")),
+        (
+            dogbreed.train.main,
+            (
+                *("-m", "seed=0,1", "head._target_=my_heads.Mine", "hydra/launcher=sagemaker"),
+                "hydra.launcher.module=dogbreed.train",
+                *(f"hydra.launcher.{line.removeprefix('sagemaker.')}" for line in _SAID[:2]),
+            ),
+        ),
+    ],
+)
+def test_launch__refuses_modules_that_a_job_would_not_find(
+    main: Callable[[], int], arguments: Sequence[str], own_module: str, command: Command
+) -> None:
+    ended = command(main, *arguments, "experiment=quickstart")
+    assert ended.code == 1
+    assert f"my_heads.Mine: my_heads is {own_module}, on this machine" in ended.out + ended.err
+
+
+@pytest.mark.parametrize("where", ["image=mine:1", "requirements=mine.txt", "backend=process"])
+def test_plan__leaves_modules_to_an_image_or_to_requirements_of_ones_own(
+    where: str, own_module: str, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("timm\n")
+    given = (*_SAID[:2], f"sagemaker.{where}", "head._target_=my_heads.Mine")
+    assert f"{own_module}, on this machine" not in command(launch.plan.main, "experiment=quickstart", *given).out
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A file of the working directory, as `python -m` finds it."""
+    (tmp_path / "my_heads.py").write_text(_MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "my_heads.py"
+    sys.modules.pop("my_heads", None)
 
 
 def test_plan__takes_a_search_space_of_ones_own_which_becomes_ranges(command: Command, tmp_path: Path) -> None:
