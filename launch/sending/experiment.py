@@ -225,6 +225,11 @@ def refuse_folders(runtime: Any) -> None:
                 )
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A job's config as its task sees it."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
 def experiment_name(choices: Mapping[str, Any]) -> str:
     """What to call an experiment: by its file, else by what it trains on what.
 

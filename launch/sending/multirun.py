@@ -25,7 +25,7 @@ from launch.backends import Backend
 from launch.connect import connect, whereabouts
 from launch.files.packaging import CodeArchive
 from launch.overrides import OURS, of_the_job
-from launch.sending.experiment import Experiment, experiment_name, refuse_folders
+from launch.sending.experiment import Experiment, experiment_name, refuse_folders, without_hydra
 from launch.sending.planning import Found, Plan, find_place, pack, plan_training
 from launch.sending.submission import RECORD, TRAINING, Launch, begin, bring_back, check_same, send, spent
 from launch.settings import JobSettings, make_settings, renamed
@@ -176,11 +176,6 @@ def as_if_running(config: DictConfig, number: int, directory: Path | None = None
         yield folder
     finally:
         hydra_config.cfg = previous
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """A job's config as its task sees it."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _run(job: Job, backend: Backend, settings: JobSettings, code: CodeArchive) -> JobReturn:

@@ -23,7 +23,7 @@ from launch.preflight.checks import check_training_job, check_tuning_job
 from launch.preflight.problems import Context, Problem, ordered, refuse, told
 from launch.requests import Place, Request, Work, build_training_job, build_tuning_job, request_text
 from launch.search_space import to_ranges
-from launch.sending.checking import Checked, check_config, check_modules, check_space
+from launch.sending.checking import Checked, check_config, check_space
 from launch.sending.costing import Costs, cost_of_jobs, cost_of_search, price_of
 from launch.sending.experiment import Experiment, example_lines, metric_definitions
 from launch.sending.submission import TRAINING, Launch, code_uri
@@ -188,7 +188,7 @@ def plan_training(
         settings = SweepSettings.of(fields)
         trials = settings.count(space.without(SEED), len(seeds_of(space))) * len(seeds_of(space))
         fixed = [line for line in experiment.overrides if not line.startswith("search_space=")]
-        checked = check_space(space, fixed, config_name)
+        checked = check_space(space, fixed, config_name, experiment.settings)
         costs = cost_of_search(experiment, region, space, trials, "hydra/sweeper=fleet")
     else:
         costs = cost_of_jobs(experiment, region)
@@ -242,7 +242,7 @@ def plan_tuning(
     costs = cost_of_search(experiment, found.place.region, space, trials, "launch.tune")
     if best is not None:
         costs = _with_best(costs, cost_of_jobs(best, found.place.region))
-        problems += check_config(best.config, "train_best")
+        problems += check_config(best.config, best.settings, "train_best")
     found_wrong = check_tuning_job(request, _context(experiment, checked.batch_size))
     notes = (
         ["in a container of one's own the trials run the code that is in its image"]
@@ -264,10 +264,7 @@ def _with_best(costs: Costs, best: Costs) -> Costs:
 def _work(experiment: Experiment, launch: Launch, found: Found, code: CodeArchive) -> tuple[Work, list[Problem]]:
     """What the job does, with stand-ins for what is wrong with it."""
     place = found.place
-    problems = [] if experiment.command else list(check_config(experiment.config))
-    settings = experiment.settings
-    if not experiment.command and settings.on_aws and settings.image is None and settings.requirements is None:
-        problems += check_modules(experiment.config)
+    problems = [] if experiment.command else list(check_config(experiment.config, experiment.settings))
 
     def known(where: str, find: Callable[[], _Part], stand_in: _Part) -> _Part:
         try:

@@ -17,8 +17,8 @@ from launch.connect import connect, jobs_command, whereabouts
 from launch.files.fetching import fetch_run
 from launch.overrides import OURS, of_the_job
 from launch.sending.checking import check_space
-from launch.sending.experiment import Experiment, experiment_name, refuse_folders
-from launch.sending.multirun import as_if_running, without_hydra
+from launch.sending.experiment import Experiment, experiment_name, refuse_folders, without_hydra
+from launch.sending.multirun import as_if_running
 from launch.sending.planning import find_place, pack, plan_training, plan_tuning, show
 from launch.sending.submission import TRAINING, TUNING, again, begin, check_same, resumable, send
 from launch.sending.tuning import add_winner, finish_tuning
@@ -60,7 +60,7 @@ def run_sweeper(
         experiment = _experiment(config, task, of_the_job(fixed, *OURS), settings, tuner)
         chosen = experiment.settings
         launch = begin(directory, TUNING, experiment.name)
-        checked = check_space(space, experiment.overrides, config.hydra.job.config_name)
+        checked = check_space(space, experiment.overrides, config.hydra.job.config_name, chosen)
         code = pack(chosen, sorted({*experiment.extras, *checked.extras}))
         best = _best(loader, composed, experiment) if task.get("train_best") else None
         plan = plan_tuning(experiment, launch, find_place(chosen), code, space, checked, best)

@@ -23,10 +23,9 @@ from tests.conftest import Command
 _SAID = ["sagemaker.region=us-east-1", "sagemaker.role=arn:aws:iam::123456789012:role/jobs", "sagemaker.image=mine:1"]
 _MINE = """
 from dogbreed.health.rules import Rule
-from dogbreed.models.heads import LinearHead
 
-class Mine(LinearHead, Rule):
-    kind = "mine"
+class Mine(Rule):
+    pass
 """
 
 
@@ -77,10 +76,12 @@ def test_plan__refuses_a_list_that_a_job_would_not_find(command: Command) -> Non
 @pytest.mark.parametrize(
     ("main", "arguments"),
     [
-        (launch.plan.main, ()),
-        (launch.train.main, ()),
-        (launch.tune.main, ("optimizer.lr=interval(0.1,1)",)),
-        (dogbreed.train.main, ("-m", "seed=0,1", "hydra/launcher=sagemaker", "hydra.launcher.backend=process")),
+        (launch.plan.main, ("head=own",)),
+        (launch.plan.main, ("head=choice(linear,own)",)),
+        (launch.plan.main, ("head=choice(linear,own)", "hydra/sweeper=fleet")),
+        (launch.train.main, ("head=own",)),
+        (launch.tune.main, ("head=own", "optimizer.lr=interval(0.1,1)")),
+        (dogbreed.train.main, ("-m", "head=own,linear", "hydra/launcher=sagemaker", "hydra.launcher.backend=process")),
     ],
 )
 def test_launch__refuses_configs_that_a_job_would_not_find(
@@ -89,7 +90,7 @@ def test_launch__refuses_configs_that_a_job_would_not_find(
     (tmp_path / "mine/head").mkdir(parents=True)
     (tmp_path / "mine/head/own.yaml").write_text("defaults: [linear]\n")
     account = [] if "-m" in arguments else _SAID
-    ended = command(main, "--config-dir", "mine", *arguments, "experiment=quickstart", "head=own", *account)
+    ended = command(main, "--config-dir", "mine", *arguments, "experiment=quickstart", *account)
     assert ended.code == 1
     assert f"head=own is a file in {tmp_path}/mine, on this machine" in ended.out + ended.err
 
@@ -97,14 +98,15 @@ def test_launch__refuses_configs_that_a_job_would_not_find(
 @pytest.mark.parametrize(
     ("main", "arguments"),
     [
-        (launch.plan.main, (*_SAID[:2], "head._target_=my_heads.Mine")),
-        (launch.train.main, (*_SAID[:2], "head._target_=my_heads.Mine")),
-        (launch.tune.main, (*_SAID[:2], "optimizer.lr=interval(0.1,1)", "head._target_=my_heads.Mine")),
-        (launch.plan.main, (*_SAID[:2], "+health.rules.Mine._target_=my_heads.Mine")),
+        (launch.plan.main, (*_SAID[:2], "head._target_=my_own.Mine")),
+        (launch.train.main, (*_SAID[:2], "head._target_=my_own.Mine")),
+        (launch.tune.main, (*_SAID[:2], "optimizer.lr=interval(0.1,1)", "head._target_=my_own.Mine")),
+        (launch.plan.main, (*_SAID[:2], "+health.rules.Mine._target_=my_own.Mine")),
+        (launch.plan.main, (*_SAID[:2], "head._target_=choice(dogbreed.models.heads.LinearHead,my_own.Mine)")),
         (
             dogbreed.train.main,
             (
-                *("-m", "seed=0,1", "head._target_=my_heads.Mine", "hydra/launcher=sagemaker"),
+                *("-m", "seed=0,1", "head._target_=my_own.Mine", "hydra/launcher=sagemaker"),
                 "hydra.launcher.module=dogbreed.train",
                 *(f"hydra.launcher.{line.removeprefix('sagemaker.')}" for line in _SAID[:2]),
             ),
@@ -116,7 +118,7 @@ def test_launch__refuses_modules_that_a_job_would_not_find(
 ) -> None:
     ended = command(main, *arguments, "experiment=quickstart")
     assert ended.code == 1
-    assert f"my_heads.Mine: my_heads is {own_module}, on this machine" in ended.out + ended.err
+    assert f"my_own.Mine: my_own is {own_module}, on this machine" in ended.out + ended.err
 
 
 @pytest.mark.parametrize("where", ["image=mine:1", "requirements=mine.txt", "backend=process"])
@@ -124,17 +126,19 @@ def test_plan__leaves_modules_to_an_image_or_to_requirements_of_ones_own(
     where: str, own_module: str, command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("timm\n")
-    given = (*_SAID[:2], f"sagemaker.{where}", "head._target_=my_heads.Mine")
-    assert f"{own_module}, on this machine" not in command(launch.plan.main, "experiment=quickstart", *given).out
+    given = (*_SAID[:2], f"sagemaker.{where}", "head._target_=my_own.Mine")
+    ended = command(launch.plan.main, "experiment=quickstart", *given)
+    assert ended.code == 0, ended.out
+    assert f"{own_module}, on this machine" not in ended.out
 
 
 @pytest.fixture
 def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A file of the working directory, as `python -m` finds it."""
-    (tmp_path / "my_heads.py").write_text(_MINE)
+    (tmp_path / "my_own.py").write_text(_MINE)
     monkeypatch.syspath_prepend(tmp_path)
-    yield "my_heads.py"
-    sys.modules.pop("my_heads", None)
+    yield "my_own.py"
+    sys.modules.pop("my_own", None)
 
 
 def test_plan__takes_a_search_space_of_ones_own_which_becomes_ranges(command: Command, tmp_path: Path) -> None:
