@@ -70,7 +70,7 @@ def check_space(space: SearchSpace, fixed: Sequence[str], config_name: str, sett
             try:
                 refuse_folders(composed.hydra.runtime)
             except DogbreedError as error:
-                problems.append(Problem(line, error.got, error.allowed, error.hint))
+                problems.append(Problem("the search space", error.got, error.allowed, error.hint))
             config = without_hydra(composed)
             problems += check_config(config, settings, line)
             extras |= set(Experiment.extras_of(config))

@@ -1,4 +1,4 @@
-"""What a job could not import: a module that lies on this machine alone, in no package that a container has."""
+"""What a job could not import: a module that lies loose on this machine, in no package that is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dogbreed.files import from_here
 from launch.preflight.problems import Problem
 from launch.settings import JobSettings
 
-#: What travels.
+#: Packages that travel with every job.
 _OURS = {"dogbreed", "launch", "hydra_plugins"}
 #: Folders that hold what is installed.
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -27,8 +27,9 @@ def check_modules(config: DictConfig, settings: JobSettings) -> Iterator[Problem
     theirs = settings.image is not None or settings.requirements is not None or "PYTHONPATH" in settings.environment
     if theirs or not settings.on_aws:
         return
-    for key, target in _targets(OmegaConf.to_container(config)):
-        module = target.partition(".")[0]
+    for key in _targets(OmegaConf.to_container(config)):
+        target = OmegaConf.select(config, key, throw_on_resolution_failure=False)
+        module = str(target).partition(".")[0]
         if (file := _own_file(module)) is not None:
             yield Problem(
                 f"{key}={target}",
@@ -38,12 +39,12 @@ def check_modules(config: DictConfig, settings: JobSettings) -> Iterator[Problem
             )
 
 
-def _targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Key -> the class or function that Hydra calls there."""
+def _targets(config: Any, key: str = "") -> Iterator[str]:
+    """The keys of what Hydra calls."""
     if isinstance(config, dict):
         for name, value in config.items():
-            if name == "_target_" and isinstance(value, str):
-                yield f"{key}_target_", value
+            if name == "_target_":
+                yield f"{key}_target_"
             yield from _targets(value, f"{key}{name}.")
     elif isinstance(config, list):
         for number, value in enumerate(config):
@@ -51,7 +52,10 @@ def _targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _own_file(module: str) -> Path | None:
-    """Where a module is that belongs to no package; None for one that does, and for one that is not here."""
+    """Where a module is that belongs to no package; None for one that is not here, or is installed.
+
+    An installed one may be in the container, too: that is not known here.
+    """
     if module in _OURS or module in sys.stdlib_module_names:
         return None
     try:

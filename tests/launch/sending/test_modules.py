@@ -30,9 +30,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("elsewhere")
 def test_missed__wherever_it_is_named() -> None:
     rules = [{"_target_": "loose_one.A"}, {"_target_": "torch.optim.SGD"}]
+    rules += [{"_target_": "${head.norm._target_}"}, {"_target_": "${nothing}"}]
     config = {"rules": rules, "head": {"norm": {"_target_": "loose_folder.deep.B"}}, "_target_": "loose_one"}
     assert missed(config) == [
         "rules.0._target_=loose_one.A",
+        "rules.2._target_=loose_folder.deep.B",
         "head.norm._target_=loose_folder.deep.B",
         "_target_=loose_one",
     ]
@@ -43,6 +45,8 @@ def test_missed__wherever_it_is_named() -> None:
     [
         "torch.optim.SGD",
         "dogbreed.models.heads.LinearHead",
+        "launch.inference.model_fn",
+        "hydra_plugins.x.Y",
         "json.loads",
         "sys.exit",
         "nowhere.A",
@@ -56,15 +60,24 @@ def test_missed__is_nothing_that_a_container_may_have(target: str) -> None:
     assert missed({"head": {"_target_": target}}) == []
 
 
-def test_missed__is_no_package_that_is_installed_in_place(elsewhere: Path) -> None:
-    """As build systems other than setuptools leave it: only the name is known."""
-    assert missed({"_target_": "loose_one.A"})
-    (elsewhere / "placed_one.py").touch()
-    (elsewhere / "placed_one-1.0.dist-info").mkdir()
-    (elsewhere / "placed_one-1.0.dist-info/METADATA").write_text(
-        "Metadata-Version: 2.1\nName: placed-one\nVersion: 1.0\n"
-    )
-    assert missed({"_target_": "placed_one.A"}) == []
+@pytest.mark.parametrize(
+    ("module", "name", "files"),
+    [
+        ("placed_one", "placed-one", {}),  # as most build systems leave it: the name alone is known
+        ("placed_two", "another-name", {"top_level.txt": "placed_two"}),  # setuptools
+    ],
+)
+def test_missed__is_no_package_that_is_installed_in_place(
+    module: str, name: str, files: dict[str, str], elsewhere: Path
+) -> None:
+    about = elsewhere / f"{name.replace('-', '_')}-1.0.dist-info"
+    about.mkdir()
+    for file, text in {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", **files}.items():
+        (about / file).write_text(text)
+    (elsewhere / f"{module}.py").touch()
+    assert missed({"rules": [{"_target_": "loose_one.A"}, {"_target_": f"{module}.A"}]}) == [
+        "rules.0._target_=loose_one.A"
+    ]
 
 
 @pytest.mark.usefixtures("elsewhere")
