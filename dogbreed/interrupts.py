@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from dogbreed.streams import drop_unprinted
@@ -19,6 +19,8 @@ from dogbreed.streams import drop_unprinted
 #: Exit codes as shells count: this and the number of the signal.
 SIGNALLED = 128
 INTERRUPTED = SIGNALLED + signal.SIGINT
+
+ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 _A_MOMENT_S = 0.02
 
@@ -54,15 +56,16 @@ class CtrlC:
             yield
             return
         self._came, self._process = 0, os.getpid()
-        unraisable = sys.unraisablehook
+        unraisable, uncaught = sys.unraisablehook, sys.excepthook
         signal.signal(signal.SIGINT, self._answer)
         sys.unraisablehook = partial(self._raise_again, unraisable)
+        sys.excepthook = partial(self._tell, uncaught)
         try:
             yield
         finally:
             if self._again is not None:
                 self._again.cancel()  # it came too late to stop anything
-            sys.unraisablehook = unraisable
+            sys.unraisablehook, sys.excepthook = unraisable, uncaught
             signal.signal(signal.SIGINT, before)
 
     def hear_early(self, package: str) -> None:
@@ -102,7 +105,7 @@ class CtrlC:
             raise KeyboardInterrupt
 
     def _raise_again(self, told: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs) -> None:
-        """Where it came amid a `__del__`, or what is called at a fork: no exception gets out of there."""
+        """Where it came amid a `__del__`, what is called at a fork, or Cython: no exception gets out of there."""
         if not self._came or not isinstance(lost.exc_value, KeyboardInterrupt):
             told(lost)
             return
@@ -110,6 +113,11 @@ class CtrlC:
         self._again = threading.Timer(_A_MOMENT_S, os.kill, (self._process, signal.SIGINT))
         self._again.daemon = True
         self._again.start()
+
+    def _tell(self, told: ExceptHook, kind: type[BaseException], lost: BaseException, at: TracebackType | None) -> None:
+        """Cython prints what cannot get out of a function (SciPy's Sobol numbers) before it is unraisable."""
+        if not self._came or not isinstance(lost, KeyboardInterrupt):
+            told(kind, lost, at)
 
     def _too_early(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._process:
