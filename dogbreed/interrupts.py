@@ -66,7 +66,8 @@ class CtrlC:
             if self._again is not None:
                 self._again.cancel()  # it came too late to stop anything
             sys.unraisablehook, sys.excepthook = unraisable, uncaught
-            signal.signal(signal.SIGINT, before)
+            # Of a command nothing but its end is left, and all that it printed is out: nobody has to answer any more.
+            signal.signal(signal.SIGINT, signal.SIG_DFL if before == self._too_early else before)
 
     def hear_early(self, package: str) -> None:
         """Let it end a command of `package` in one line, also while that still imports torch, which takes seconds.

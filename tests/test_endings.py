@@ -533,6 +533,20 @@ def test_ctrl_c__while_torch_is_imported(module: str, arguments: list[str], star
     assert run.output == "stopped before it began\n" or "stopped; " in run.output
 
 
+def test_ctrl_c__as_the_process_ends_does_not_say_that_nothing_began(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = f"import atexit, time\natexit.register(lambda: (print('ending', flush=True), time.sleep({PATIENCE_S})))\n"
+    (tmp_path / "sitecustomize.py").write_text(late)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = start("dogbreed.data.sample", tmp_path / "photos", "--train", 1, "--val", 1, "--test", 1)
+    run.wait_for("ending")
+    run.interrupt()
+    assert run.end() == -signal.SIGINT  # 130 in a shell
+    assert run.output.endswith("ending\n")
+    assert (tmp_path / "photos/train").is_dir()
+
+
 @pytest.mark.slow
 def test_ctrl_c__in_an_evaluation(start: Start, trained_run: Path, folder: Path, tmp_path: Path) -> None:
     for file in sorted((folder / "test").glob("*/*.jpg")):
